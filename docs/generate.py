@@ -1,0 +1,184 @@
+"""Write the files that are made from the code: the schema of mao.yaml and the pages of the reference.
+
+python docs/generate.py            write them
+python docs/generate.py --check    say which are stale, as a diff, and exit with 1 if any is
+"""
+# ruff: noqa: INP001 -- a script, no package
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mao import errors
+from mao.definition_schema import json_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+ROOT = Path(__file__).parent.parent
+GENERATED = "<!-- Made by docs/generate.py: change the code that it is made from. -->"
+
+_DEFINITION_HEAD = """{generated}
+
+# The keys of `mao.yaml`
+
+What they mean together, with examples, is in [MAO.md](../../MAO.md). Editors that read JSON Schema take
+<{id}>, which is shipped as `mao/schema/mao.yaml.json`.
+
+A duration is a number of seconds or has a unit: `90`, `90 s`, `30m`, `2h`, `7 d`. A size is a number of bytes
+or has a unit: `500 MB`, `2 GiB`. A key that is not required may be left out.
+"""
+
+_ERRORS_HEAD = """{generated}
+
+# Errors
+
+What the node could not do travels as `application/problem+json` (RFC 9457): its `code` is in the tables, its
+`status` is the HTTP status, and the command line ends with the exit status. Anything else is a bug: status
+500, exit status 1. A tool that fails is no error of the node but a run in the state `failed`.
+"""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def schema_file() -> str:
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def definition_page() -> str:
+    schema = json_schema()
+    newest, second, first = schema["oneOf"]
+    page = [_DEFINITION_HEAD.format(generated=GENERATED, id=schema["$id"])]
+    for root in (newest, second, first):
+        page.append(f"\n## {root['title']}\n\n{root['description']}\n")
+        for name, part in _parts(root, schema["$defs"]):
+            heading = f"\n### `{name}` in format {root['title'].split()[-1]}\n\n{part['description']}\n" if name else ""
+            page.append(heading + "\n" + _keys(name, part, schema))
+    return "".join(page)
+
+
+def _parts(root: dict[str, Any], parts: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The root and every part below that has keys, each once, in the order in which they are met."""
+    waiting, seen = [("", root)], set()
+    while waiting:
+        name, part = waiting.pop(0)
+        if name not in seen and "properties" in part:
+            seen.add(name)
+            yield name, part
+            waiting += [(parts[ref]["title"], parts[ref]) for ref in _references(part["properties"])]
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [name for item in node for name in _references(item)]
+    if isinstance(node, dict):
+        below = _references(list(node.values()))
+        return [node["$ref"].rsplit("/", 1)[-1], *below] if "$ref" in node else below
+    return []
+
+
+def _keys(name: str, part: dict[str, Any], schema: dict[str, Any]) -> str:
+    rows = []
+    for key, about in part["properties"].items():
+        default = f"`{json.dumps(about['default'])}`" if "default" in about else ""
+        rows.append(
+            (
+                f"`{key}`",
+                _type(about, schema["$defs"]),
+                "required" if key in part.get("required", ()) else default,
+                _since(name, key, schema),
+                about.get("description") or schema["$defs"][_references(about)[0]]["description"],
+            )
+        )
+    return table(("key", "type", "default", "since", "meaning"), rows)
+
+
+def _since(name: str, key: str, schema: dict[str, Any]) -> str:
+    _, second, first = schema["oneOf"]
+    older = schema["$defs"].get(f"{name}-0.2", {}).get("properties", {}) if name else second["properties"]
+    if name in {"Data", "Repo"} or (not name and key == "Data"):
+        return "0.2" if not name or key in older else "1"
+    return "0.1" if key in older or (not name and key in first["properties"]) else "1"
+
+
+_TYPES = {
+    ("number", "string"): "duration",
+    ("integer", "string"): "size",
+    ("string", "number", "boolean"): "text",
+    ("string",): "text",
+    ("boolean",): "true or false",
+    ("integer",): "whole number",
+}
+
+
+def _type(about: dict[str, Any], parts: dict[str, Any]) -> str:
+    if "enum" in about:
+        return ", ".join(f"`{value}`" for value in about["enum"] if isinstance(value, str))
+    if "$ref" in about:
+        part = parts[about["$ref"].rsplit("/", 1)[-1]]
+        return f"`{part['title']}`" if "properties" in part else _type(part, parts)
+    if "anyOf" in about:
+        return " or ".join(_type(kind, parts) for kind in about["anyOf"] if kind != {"type": "null"})
+    if about["type"] == "array":
+        return f"list of {_type(about['items'], parts)}"
+    if about["type"] == "object":
+        return f"{_type(about['additionalProperties'], parts)} by name"
+    kinds = about["type"]
+    return _TYPES[tuple([kinds] if isinstance(kinds, str) else kinds)]
+
+
+def errors_page() -> str:
+    page = [_ERRORS_HEAD.format(generated=GENERATED)]
+    for kind in sorted(errors.MaoError.__subclasses__(), key=lambda kind: kind.exit_status):
+        page.append(f"\n## `{kind.code()}`: HTTP {kind.status}, exit status {kind.exit_status}\n\n{kind.title()}.\n\n")
+        page.append(table(("code", "HTTP", "exit", "meaning"), map(_error_row, _leaves(kind))))
+    return "".join(page)
+
+
+def _leaves(kind: type[errors.MaoError]) -> list[type[errors.MaoError]]:
+    below = [leaf for child in kind.__subclasses__() for leaf in (child, *_leaves(child))]
+    return sorted(below, key=lambda leaf: leaf.code())
+
+
+def _error_row(leaf: type[errors.MaoError]) -> tuple[str, str, str, str]:
+    return f"`{leaf.code()}`", str(leaf.status), str(leaf.exit_status), f"{leaf.title()}."
+
+
+FILES: dict[str, Callable[[], str]] = {
+    "src/mao/schema/mao.yaml.json": schema_file,
+    "docs/reference/definition.md": definition_page,
+    "docs/reference/errors.md": errors_page,
+}
+
+
+def stale() -> str:
+    """What would change if the files were written now, as a diff."""
+    diff: list[str] = []
+    for name, make in FILES.items():
+        path = ROOT / name
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        diff += difflib.unified_diff(old.splitlines(True), make().splitlines(True), name, f"{name} (new)")  # noqa: FBT003
+    return "".join(diff)
+
+
+def write() -> None:
+    for name, make in FILES.items():
+        path = ROOT / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        sys.stdout.write(diff := stale())
+        sys.exit(1 if diff else 0)
+    write()

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+set -eu
+
+echo 'Hello: needs a shell and nothing else; nothing to install'

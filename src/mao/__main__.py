@@ -1,0 +1,5 @@
+"""`python -m mao` is `mao`."""
+
+from mao.cli import main
+
+main()

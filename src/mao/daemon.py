@@ -1,0 +1,161 @@
+"""The loop of a serving node: start what is due, advance what lives, publish what waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from mao import cloning, installing, publishing, running
+from mao.errors import MaoError
+from mao.installation import Step
+from mao.run import PublicationState, Run, RunState
+from mao.values import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mao.local_node import LocalNode
+
+log = logging.getLogger("mao.daemon")
+
+_LOOK = 1.0
+"""Seconds between two looks if nothing wakes the loop: an end that was not told of is found by then."""
+_AFTER_BUG = 10.0
+"""Seconds until something is tried again that failed in a way nobody thought of."""
+
+
+class Daemon:
+    """Brings every run, installation and clone of the node forward, each one step at a time, side by side.
+
+    What is to be done is read from the store alone, so that it goes on after a kill -9 where it was.
+    """
+
+    def __init__(self, node: LocalNode) -> None:
+        self._node = node
+        self._stopping = threading.Event()
+        self._busy: set[tuple[str, str]] = set()
+        self._again: set[tuple[str, str]] = set()
+        self._not_before: dict[tuple[str, str], float] = {}
+        self._guard = threading.Lock()
+        # Pushes and clones may hang for minutes; what is local must not wait for them.
+        self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
+        self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
+        self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        running.sweep(self._node)
+        self._node.listen(self.wake)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look at once what there is to do; supervisors do the same by writing to the named pipe."""
+        with contextlib.suppress(BlockingIOError, OSError):  # a full pipe wakes as well
+            os.write(self._wake, b"!")
+
+    def stop(self) -> None:
+        """Begin nothing more and wait for what is being done; runs and installers go on by themselves."""
+        self._stopping.set()
+        self.wake()
+        self._thread.join()
+        self._node.git.close()
+        self._local.shutdown(cancel_futures=True)
+        self._remote.shutdown(cancel_futures=True)
+        os.close(self._wake)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._look()
+            except Exception:  # the boundary of the daemon: one bad look must not end all
+                log.exception("looking for what is to be done failed")
+            if select.select([self._wake], [], [], _LOOK)[0]:
+                os.read(self._wake, 4096)
+
+    def _look(self) -> None:
+        node = self._node
+        runs = node.store.live_runs()
+        installations = node.store.live_installations()
+        switching = frozenset(i.tool for i in installations if i.attempt.step is Step.SWITCHING)
+        for run in running.startable(runs, node.config["runs.limit"], switching):
+            self._do(self._local, ("run", run.id), running.start, run.id)
+        publications: dict[str, Run] = {}
+        for run in runs:
+            if run.state is RunState.RUNNING:
+                self._do(self._local, ("run", run.id), running.advance, run.id)
+            elif _due(run):
+                publications.setdefault(run.dataset.lower(), run)
+        for dataset, run in publications.items():
+            self._do(self._remote, ("dataset", dataset), _publish, run.id)
+        for installation in installations:
+            pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
+            self._do(pool, ("installation", installation.tool), _install, installation.tool)
+        for clone in node.store.live_clones():
+            self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
+
+    def _do(
+        self,
+        pool: ThreadPoolExecutor,
+        key: tuple[str, str],
+        step: Callable[[LocalNode, str], None],
+        name: str,
+    ) -> None:
+        """Have `step` done in a thread, unless something is being done about `key` already."""
+        with self._guard:
+            if key in self._busy:
+                self._again.add(key)  # what it was asked for may have come after it looked
+                return
+            if time.monotonic() < self._not_before.get(key, 0) or self._stopping.is_set():
+                return
+            self._busy.add(key)
+        pool.submit(self._step, key, step, name)
+
+    def _step(self, key: tuple[str, str], step: Callable[[LocalNode, str], None], name: str) -> None:
+        try:
+            step(self._node, name)
+            self._not_before.pop(key, None)
+        except MaoError as error:
+            log.warning("%s %s: %s", *key, error.detail)
+            self._not_before[key] = time.monotonic() + _AFTER_BUG
+        except Exception:  # the boundary of the daemon: one bad item must not end the others
+            log.exception("%s %s failed; it is tried again in %g s", *key, _AFTER_BUG)
+            self._not_before[key] = time.monotonic() + _AFTER_BUG
+        finally:
+            with self._guard:
+                self._busy.discard(key)
+                missed = key in self._again
+                self._again.discard(key)
+            if missed:
+                self.wake()
+
+
+def _due(run: Run) -> bool:
+    publication = run.publication
+    if publication is None:
+        return False
+    if publication.state is PublicationState.PENDING:
+        return True
+    waits = publication.state in {PublicationState.WAITING, PublicationState.COLLECTING}
+    return waits and (publication.next_try_at is None or publication.next_try_at <= now())
+
+
+def _publish(node: LocalNode, run_id: str) -> None:
+    run = running.find_run(node, run_id)
+    with node.locked("dataset", run.dataset), node.locked("run", run_id):
+        run = running.find_run(node, run_id)
+        if run.publication is not None and run.publication.state is PublicationState.COLLECTING:
+            running.collect(node, run)
+        else:
+            publishing.publish(node, run)
+
+
+def _install(node: LocalNode, tool: str) -> None:
+    while installing.advance(node, tool):
+        pass

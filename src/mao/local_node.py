@@ -1,0 +1,104 @@
+"""This node, opened: its parts, chosen by the configuration. Here they are opened and closed, and nowhere else."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from mao.dataset_cache import DatasetCache
+from mao.errors import InUse
+from mao.executors.process import ProcessExecutor
+from mao.git import MARKER, Git
+from mao.mirror import Mirror
+from mao.processes import kill_marked
+from mao.registries.sqlite import SqliteRegistry
+from mao.store import Store
+from mao.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mao.config import Config
+    from mao.executor import Executor
+    from mao.registry import Registry
+
+REGISTRIES: dict[str, Callable[[Workspace], Registry]] = {
+    "sqlite": lambda workspace: SqliteRegistry(workspace.registry),
+}
+EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
+    "process": lambda workspace: ProcessExecutor(wake=workspace.wake),
+}
+
+
+class LocalNode:
+    """The parts of this node. Made by `opened`, which holds its home for this process alone."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.workspace = Workspace(config.home)
+        self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
+        self._locks: dict[tuple[str, str], threading.RLock] = {}
+        self._locks_guard = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    def _open(self, closing: ExitStack) -> None:
+        closing.enter_context(self.workspace.locked())
+        # What an earlier life of this node left running would be in the way of what is begun again.
+        kill_marked(MARKER, str(self.config.home))
+        self.workspace.prepare()
+        self.store = Store(self.workspace.store)
+        closing.callback(self.store.close)
+        self.registry = REGISTRIES[self.config["registry.url"].partition(":")[0]](self.workspace)
+        closing.callback(self.registry.close)
+        self.mirror = Mirror(self.registry, lambda _: self._changed())
+        self.executor = EXECUTORS["process"](self.workspace)
+        closing.callback(self.executor.close)
+        closing.callback(self.git.close)
+        self.store.listen(self._changed)
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called after each change of the store or the registry, from any thread."""
+        self._listeners.append(changed)
+
+    def _changed(self) -> None:
+        for changed in self._listeners:
+            changed()
+
+    @contextmanager
+    def locked(self, kind: str, key: str, *, wait: float = -1) -> Iterator[None]:
+        """Hold what is called `key` for this thread, as long as it takes to change it.
+
+        Raises:
+            InUse: another thread held it for `wait` seconds (-1: wait as long as it takes).
+        """
+        with self._locks_guard:
+            lock = self._locks.setdefault((kind, key.lower()), threading.RLock())
+        if not lock.acquire(timeout=wait):
+            raise InUse(f"Something is being done about the {kind} '{key}' just now. Ask again in a moment.")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def author_email(self) -> str:
+        """The address in this node's commits."""
+        return self.config["git.author_email"] or f"mao@{self.config.node}"
+
+    def cache(self, dataset: str, url: str) -> DatasetCache:
+        """What is kept of a dataset to publish to it."""
+        return DatasetCache(self.git, self.workspace.cache(dataset), url)
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[LocalNode]:
+    """The node that `config` describes, open.
+
+    Raises:
+        NodeRunning: another process has it open.
+    """
+    node = LocalNode(config)
+    with ExitStack() as closing:
+        node._open(closing)  # noqa: SLF001  # the two are one thing
+        yield node

@@ -1,0 +1,79 @@
+"""Names of tools, datasets and nodes, and the addresses of git remotes: what is allowed in them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file: a clone on Windows could not hold these.
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with `name`, as the end of a sentence; None if it can name a tool, a dataset or a node."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        return "must be 1 to 100 of A-Z a-z 0-9 . _ - and begin with a letter or a digit"
+    if name.split(".", maxsplit=1)[0].lower() in _DEVICES:
+        return "is the name of a device on Windows"
+    # git-check-ref-format(1): a name becomes part of a ref.
+    if ".." in name or name.endswith((".", ".lock", ".git")):
+        return "is reserved by git: no '..', and no '.', '.lock' or '.git' at its end"
+    return None
+
+
+def remote_fault(url: str) -> str | None:
+    """What makes `url` dangerous or useless as a git remote, as the end of a sentence; None if nothing does.
+
+    Only transports that cannot be made to run a command are let through (gitremote-helpers(7): `ext::`).
+    """
+    if not url or url.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in url):
+        return "must not be empty, begin with '-' or hold control characters"
+    if "::" in url.split("/", maxsplit=1)[0]:
+        return "names a git remote helper, which could run a command; give https://, ssh:// or file://"
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url)
+    if scheme:
+        if scheme[1].lower() not in {"https", "http", "ssh", "file"}:
+            return f"has the scheme '{scheme[1]}'; give https://, ssh:// or file://"
+        if not scheme[2] or scheme[2].startswith("-"):
+            return "has no host or path, or one that begins with '-'"
+        return None
+    scp_like = re.match(r"([^/:]+):(.+)", url)
+    if scp_like and scp_like[2].startswith("-"):
+        return "has a path that begins with '-'"
+    return None
+
+
+def is_absolute_remote(url: str) -> bool:
+    """Whether `url` means the same remote wherever it is read: a URL, `user@host:path` or an absolute path."""
+    return url.startswith("/") or "://" in url or re.match(r"[^/:]+:.+", url) is not None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` was most likely meant to be, if any is near; case does not count."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def _checked_name(name: str) -> str:
+    if fault := name_fault(name):
+        raise ValueError(fault)
+    return name
+
+
+def _checked_remote(url: str) -> str:
+    if fault := remote_fault(url):
+        raise ValueError(fault)
+    return url
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+Remote = Annotated[str, AfterValidator(_checked_remote)]

@@ -1,0 +1,1 @@
+"""The registries that a node can share its tools and datasets through."""

@@ -1,0 +1,140 @@
+"""A run: one execution of a command, from the request to the published commit. The state table is here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from mao.names import Name
+from mao.values import Moment, Value
+
+
+class RunState(StrEnum):
+    """Where a run stands; `TRANSITIONS` says what may follow."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHING = "publishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"
+    LOST = "lost"
+    UNPUBLISHED = "unpublished"
+
+
+TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.CANCELLED, RunState.FAILED}),
+    RunState.RUNNING: frozenset(
+        {RunState.PUBLISHING, RunState.FAILED, RunState.CANCELLED, RunState.TIMED_OUT, RunState.LOST}
+    ),
+    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED, RunState.UNPUBLISHED}),
+    RunState.UNPUBLISHED: frozenset({RunState.PUBLISHING, RunState.SUCCEEDED}),
+    RunState.SUCCEEDED: frozenset({RunState.PUBLISHING}),  # a commit that was kept back is published later
+    RunState.FAILED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+    RunState.TIMED_OUT: frozenset(),
+    RunState.LOST: frozenset(),
+}
+
+ENDED = frozenset(RunState) - {RunState.QUEUED, RunState.RUNNING, RunState.PUBLISHING}
+"""The states in which nothing goes on for now."""
+
+
+class PublicationState(StrEnum):
+    """Where the data of a run stands on its way to the dataset."""
+
+    COLLECTING = "collecting"
+    """Its files are still to be set aside from a directory that runs share."""
+    PENDING = "pending"
+    """Collected; to be committed and, unless kept back, pushed."""
+    KEPT = "kept"
+    """Committed on this node, not to be pushed until somebody asks for it."""
+    WAITING = "waiting"
+    """The remote could not take it; tried again at `next_try_at`."""
+    BLOCKED = "blocked"
+    """The remote or the dataset refuses it; somebody has to decide."""
+    PUBLISHED = "published"
+    """The dataset's branch is known to hold it."""
+    UNCHANGED = "unchanged"
+    """Nothing new: no commit was made."""
+
+
+class PublishedFile(Value):
+    """A file that a run added or changed."""
+
+    path: str
+    """Relative to the data directory."""
+    size: int
+    """Bytes."""
+    published_as: str | None = None
+    """Its path in the dataset, where that is not `path`: another node had published other content there."""
+
+
+class Publication(Value):
+    """The commit of a run's data, on its way to the dataset's remote."""
+
+    dataset: Name
+    remote: str
+    state: PublicationState = PublicationState.PENDING
+    branch: str | None = None
+    commit: str | None = None
+    base: str | None = None
+    """The commit that `commit` was built on; None for the first of a dataset, or while the remote is unknown."""
+    files: tuple[PublishedFile, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What was in the data directory but cannot be published (sockets, links that leave it), with the reason."""
+    attempts: int = 0
+    next_try_at: Moment | None = None
+    cause: str | None = None
+    """Why the last attempt did not succeed, as an error's code."""
+    message: str | None = None
+    """Likewise, in git's own words."""
+    pushed_at: Moment | None = None
+
+
+class Run(Value):
+    """One execution of a command of a tool on this node."""
+
+    id: str
+    tool: Name
+    tool_commit: str
+    command: str
+    arguments: dict[str, str | None]
+    """By name, in the order of the definition; secrets are None."""
+    dataset: Name
+    node: Name
+    publish: bool
+    """Whether the data is pushed; if not, it is only committed on this node."""
+    fresh: bool
+    """Whether the run has an empty data directory of its own, and so may overlap with others of its tool."""
+    state: RunState
+    reason: str | None = None
+    """Why it is in this state, where that is not plain."""
+    exit_code: int | None = None
+    signal: int | None = None
+    cancel_requested: bool = False
+    created_at: Moment
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    """When the last process of the tool had ended."""
+    finished_at: Moment | None = None
+    """When the run came into its present state, if nothing goes on in it."""
+    cpu_seconds: float | None = None
+    max_rss: int | None = None
+    """Bytes."""
+    log_bytes: int | None = None
+    log_dropped: int = 0
+    """Bytes of output past the limit, which were not kept."""
+    publication: Publication | None = None
+
+    def moved(self, state: RunState, **changes: object) -> Run:
+        """This run in `state`, with `changes`; a move that the table does not have is a bug."""
+        if state not in TRANSITIONS[self.state]:
+            raise AssertionError(f"a run does not go from {self.state} to {state}")
+        return self.model_copy(update={"state": state, **changes})
+
+    def with_publication(self, **changes: object) -> Run:
+        """This run, with `changes` to its publication."""
+        if self.publication is None:
+            raise AssertionError("the run has no publication")
+        return self.model_copy(update={"publication": self.publication.model_copy(update=changes)})

@@ -1,0 +1,246 @@
+"""This node's own memory: its runs, installations and clones, in SQLite. What a call changed is stored when it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mao.installation import Clone, CloneState, Installation, Step
+from mao.run import ENDED, PublicationState, Run
+from mao.sqlite import Row, SqliteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Document: TypeAlias = Run | Installation | Clone
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE documents (
+        kind TEXT NOT NULL,      -- run, installation, clone
+        key TEXT NOT NULL,       -- the run's id; the folded name of the tool or dataset
+        seq INTEGER NOT NULL,    -- counts the changes of this file: the id of an event
+        live INTEGER NOT NULL,   -- whether something is still to be done about it
+        state TEXT NOT NULL,
+        tool TEXT,
+        dataset TEXT,
+        body TEXT,               -- the value as JSON; NULL once it was removed
+        PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
+    CREATE UNIQUE INDEX documents_by_seq ON documents (seq);
+    CREATE INDEX documents_live ON documents (kind, key) WHERE live;
+    CREATE INDEX documents_by_tool ON documents (kind, tool, key);
+    CREATE INDEX documents_by_state ON documents (kind, state, key);
+
+    -- What this node published last at a path, so that its own update is told from another node's file.
+    CREATE TABLE own_files (
+        dataset TEXT NOT NULL, path BLOB NOT NULL, blob TEXT NOT NULL, PRIMARY KEY (dataset, path)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE idempotency_keys (
+        key TEXT PRIMARY KEY, request TEXT NOT NULL, location TEXT NOT NULL, created_at TEXT DEFAULT CURRENT_TIMESTAMP
+    ) WITHOUT ROWID;
+    """,
+)
+
+_WAITING = frozenset({PublicationState.COLLECTING, PublicationState.PENDING, PublicationState.WAITING})
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentRequest:
+    """A request that came with an Idempotency-Key: a digest of it, and where its answer is."""
+
+    key: str
+    request: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The newest state of a document that has changed; `body` is None if it was removed."""
+
+    seq: int
+    kind: str
+    key: str
+    body: str | None
+
+
+class Store:
+    """The node's documents by kind and key, each with the number of its last change."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, _MIGRATIONS)
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have `changed` called after each change, from the thread that made it."""
+        self._listeners.append(changed)
+
+    def save(self, *documents: Document, request: IdempotentRequest | None = None) -> None:
+        """Store the documents in place of what they were, and `request` with them: all or none."""
+        with self._file.transaction():
+            for document in documents:
+                self._write(*_columns(document), document.model_dump_json(by_alias=True))
+            if request is not None:
+                self.remember(request)
+        self._notify()
+
+    def remove(self, document: Document) -> None:
+        """Forget a document; that it is gone stays in the feed of events."""
+        kind, key, _, state, tool, dataset = _columns(document)
+        with self._file.transaction():
+            self._write(kind, key, False, state, tool, dataset, None)
+        self._notify()
+
+    def _write(self, kind: str, key: str, live: bool, *rest: str | None) -> None:  # noqa: FBT001  # a column
+        self._file.rows(
+            "INSERT OR REPLACE INTO documents (kind, key, seq, live, state, tool, dataset, body)"
+            " VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM documents), ?, ?, ?, ?, ?)",
+            kind,
+            key,
+            live,
+            *rest,
+        )
+
+    def _notify(self) -> None:
+        for changed in self._listeners:
+            changed()
+
+    def run(self, run_id: str) -> Run | None:
+        body = self.body("run", run_id)
+        return Run.model_validate_json(body) if body else None
+
+    def installation(self, tool: str) -> Installation | None:
+        body = self.body("installation", tool.lower())
+        return Installation.model_validate_json(body) if body else None
+
+    def clone(self, dataset: str) -> Clone | None:
+        body = self.body("clone", dataset.lower())
+        return Clone.model_validate_json(body) if body else None
+
+    def live_runs(self) -> list[Run]:
+        """The runs about which something is still to be done, oldest first."""
+        return [Run.model_validate_json(body) for body in self._live("run")]
+
+    def live_installations(self) -> list[Installation]:
+        """The installations whose attempt has not ended."""
+        return [Installation.model_validate_json(body) for body in self._live("installation")]
+
+    def live_clones(self) -> list[Clone]:
+        """The clones that are being cloned or refreshed."""
+        return [Clone.model_validate_json(body) for body in self._live("clone")]
+
+    def _live(self, kind: str) -> list[str]:
+        rows = self._file.rows("SELECT body FROM documents WHERE kind = ? AND live ORDER BY key", kind)
+        return [str(body) for (body,) in rows]
+
+    def body(self, kind: str, key: str) -> str | None:
+        """A document as JSON."""
+        rows = self._file.rows("SELECT body FROM documents WHERE kind = ? AND key = ?", kind, key)
+        return str(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def bodies(
+        self,
+        kind: str,
+        *,
+        after: str | None = None,
+        limit: int = -1,
+        newest_first: bool = False,
+        **filters: str | None,
+    ) -> list[tuple[str, str]]:
+        """Key and JSON of at most `limit` documents of a kind that come after the key `after`.
+
+        `filters` name columns (`tool`, `state`, `dataset`) and the value each must have; None is no filter.
+        """
+        wanted = {column: value for column, value in filters.items() if value is not None}
+        where = "".join(f" AND {column} = ?" for column in wanted)
+        compare, order = ("<", "DESC") if newest_first else (">", "ASC")
+        if after is not None:
+            where += f" AND key {compare} ?"
+        rows = self._file.rows(
+            f"SELECT key, body FROM documents WHERE kind = ? AND body IS NOT NULL{where} ORDER BY key {order} LIMIT ?",  # noqa: S608, E501  # columns are ours
+            kind,
+            *wanted.values(),
+            *([after] if after is not None else []),
+            limit,
+        )
+        return [(str(key), str(body)) for key, body in rows]
+
+    def counts(self, kind: str) -> dict[str, int]:
+        """How many documents of a kind are in each state."""
+        rows = self._file.rows(
+            "SELECT state, count(*) FROM documents WHERE kind = ? AND body IS NOT NULL GROUP BY state", kind
+        )
+        return {str(state): int(str(count)) for state, count in rows}
+
+    def events(self, after: int, limit: int = 500) -> list[Event]:
+        """What has changed since the change number `after`, in order."""
+        rows = self._file.rows(
+            "SELECT seq, kind, key, body FROM documents WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
+        )
+        return [_event(row) for row in rows]
+
+    def last_seq(self) -> int:
+        """The number of the last change."""
+        ((seq,),) = self._file.rows("SELECT coalesce(max(seq), 0) FROM documents")
+        return int(str(seq))
+
+    def remember(self, request: IdempotentRequest) -> None:
+        """Keep where the answer to `request` is; the first one stays."""
+        with self._file.transaction():
+            self._file.rows(
+                "INSERT OR IGNORE INTO idempotency_keys (key, request, location) VALUES (?, ?, ?)",
+                request.key,
+                request.request,
+                request.location,
+            )
+
+    def remembered(self, key: str) -> IdempotentRequest | None:
+        """The request that came with this Idempotency-Key."""
+        rows = self._file.rows("SELECT key, request, location FROM idempotency_keys WHERE key = ?", key)
+        return IdempotentRequest(*map(str, rows[0])) if rows else None
+
+    def own_blobs(self, dataset: str, paths: list[bytes]) -> dict[bytes, str]:
+        """What this node published last at each of `paths`, as git's blob id, where it did."""
+        found: dict[bytes, str] = {}
+        for path in paths:
+            rows = self._file.rows("SELECT blob FROM own_files WHERE dataset = ? AND path = ?", dataset, path)
+            found |= {path: str(blob) for (blob,) in rows}
+        return found
+
+    def published(self, run: Run, blobs: dict[bytes, str]) -> None:
+        """Store `run`, and that this node published these blobs at these paths: both or neither."""
+        with self._file.transaction():
+            for path, blob in blobs.items():
+                self._file.rows("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset, path, blob)
+            self.save(run)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _event(row: Row) -> Event:
+    seq, kind, key, body = row
+    return Event(int(str(seq)), str(kind), str(key), None if body is None else str(body))
+
+
+def _columns(document: Document) -> tuple[str, str, bool, str, str | None, str | None]:
+    match document:
+        case Run():
+            publication = document.publication
+            live = document.state not in ENDED or (publication is not None and publication.state in _WAITING)
+            return "run", document.id, live, document.state, document.tool.lower(), document.dataset.lower()
+        case Installation():
+            live = document.attempt.step not in {Step.DONE, Step.FAILED}
+            return (
+                "installation",
+                document.tool.lower(),
+                live,
+                document.state,
+                document.tool.lower(),
+                document.dataset,
+            )
+        case Clone():
+            live = document.state in {CloneState.CLONING, CloneState.REFRESHING}
+            return "clone", document.dataset.lower(), live, document.state, None, document.dataset.lower()

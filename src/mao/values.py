@@ -1,0 +1,45 @@
+"""What all values share: they are frozen, checked when they come from outside, and travel as JSON."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+
+class Value(BaseModel):
+    """The base of every value: frozen, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def rfc3339(moment: datetime) -> str:
+    """`moment` in UTC with milliseconds and `Z` (RFC 3339, 5.6)."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+def now() -> datetime:
+    """The present in UTC, in whole milliseconds, as it is written everywhere."""
+    present = datetime.now(UTC)
+    return present.replace(microsecond=present.microsecond // 1000 * 1000)
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562, 5.7): its order as text is the order of creation, to the millisecond."""
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    value = milliseconds << 80 | 7 << 76 | (random_bits >> 62) << 64 | 2 << 62 | random_bits & (1 << 62) - 1
+    return str(UUID(int=value))
+
+
+def display(path: bytes | str) -> str:
+    """A file's path as text: bytes that are not UTF-8 are written as `\\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

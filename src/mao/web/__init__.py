@@ -1,0 +1,1 @@
+"""The node over HTTP: the API, a route per action; the founding endpoints; what operators watch."""

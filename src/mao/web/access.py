@@ -1,0 +1,130 @@
+"""What routes share: the node they act on, preconditions, repeated requests, waiting for an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.concurrency import run_in_threadpool
+
+from mao.errors import BadBody, IdempotencyKeyReused
+from mao.local_node import LocalNode
+from mao.store import IdempotentRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_WAIT = 60.0
+"""Seconds that `Prefer: wait=N` may ask for."""
+
+
+def _node(request: Request) -> LocalNode:
+    node: LocalNode = request.app.state.node
+    return node
+
+
+Node = Annotated[LocalNode, Depends(_node)]
+
+
+def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
+    """The revision that what is to be changed must still have."""
+    if if_match is None:
+        return None
+    found = re.fullmatch(r'"(\d+)"', if_match.strip())
+    if found is None:
+        raise BadBody("If-Match must be the ETag of the answer that is to be changed.")
+    return int(found[1])
+
+
+IfMatch = Annotated[int | None, Depends(_if_match)]
+
+
+async def _key(
+    request: Request, idempotency_key: Annotated[str | None, Header(max_length=200)] = None
+) -> tuple[str, str] | None:
+    """The Idempotency-Key of the request, and a digest of the request."""
+    if idempotency_key is None:
+        return None
+    body = await request.body()
+    digest = hashlib.sha256(b"%s %s\n%s" % (request.method.encode(), request.url.path.encode(), body))
+    return idempotency_key, digest.hexdigest()
+
+
+Key = Annotated[tuple[str, str] | None, Depends(_key)]
+
+
+def repeated(node: LocalNode, key: tuple[str, str] | None) -> str | None:
+    """Where the answer to this request is, if it came before with the same key.
+
+    Raises:
+        IdempotencyKeyReused: it was another request.
+    """
+    known = node.store.remembered(key[0]) if key else None
+    if known is None or key is None:
+        return None
+    if known.request != key[1]:
+        raise IdempotencyKeyReused(f"The Idempotency-Key '{key[0]}' came with another request before. Take a new one.")
+    return known.location
+
+
+def idempotent(key: tuple[str, str] | None, location: str) -> IdempotentRequest | None:
+    """What is stored of a request with a key."""
+    return IdempotentRequest(*key, location) if key else None
+
+
+def _wait(prefer: Annotated[str | None, Header()] = None) -> float:
+    """Seconds that the caller would wait for an end (RFC 7240, 4.3)."""
+    found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
+    return min(float(found[1]), LONGEST_WAIT) if found else 0.0
+
+
+Wait = Annotated[float, Depends(_wait)]
+
+
+class Changes:
+    """Wakes whoever waits in the server's event loop when the store or the registry has changed."""
+
+    def __init__(self, node: LocalNode) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self.stopping = False
+        node.listen(self._tell)
+
+    def _tell(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._set)
+
+    def _set(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let all who wait go."""
+        self.stopping = True
+        self._set()
+
+    def ticket(self) -> asyncio.Event:
+        """Taken before looking, so that no change between looking and waiting is missed."""
+        return self._event
+
+    async def after(self, ticket: asyncio.Event, seconds: float) -> None:
+        """Wait for a change since `ticket` was taken, at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await ticket.wait()
+
+
+async def ended(request: Request, wait: float, is_ended: Callable[[], bool]) -> None:
+    """Return when `is_ended`, or after `wait` seconds."""
+    changes: Changes = request.app.state.changes
+    deadline = asyncio.get_running_loop().time() + wait
+    while not changes.stopping:
+        ticket = changes.ticket()
+        left = deadline - asyncio.get_running_loop().time()
+        if await run_in_threadpool(is_ended) or left <= 0:
+            return
+        await changes.after(ticket, left)

@@ -1,0 +1,48 @@
+"""The application: its parts put together over an open node."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI
+
+from mao import __version__
+from mao.web import founding, installation_routes, operations, problems, registry_routes, run_routes, streams
+from mao.web.access import Changes
+from mao.web.guard import Guard
+from mao.web.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from mao.local_node import LocalNode
+
+
+def create(node: LocalNode) -> FastAPI:
+    """The ASGI application of `node`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.changes = Changes(node)
+        yield
+
+    app = FastAPI(
+        title="MAO",
+        version=__version__,
+        summary="A node of a research observatory.",
+        openapi_url="/api/v1/openapi.json",
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={"default": {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}},
+    )
+    app.state.node = node
+    problems.install(app)
+    api = APIRouter(prefix="/api/v1")
+    for part in (registry_routes, installation_routes, run_routes, streams):
+        api.include_router(part.router)
+    app.include_router(api)
+    app.include_router(founding.router)
+    app.include_router(operations.router)
+    app.add_middleware(Guard, port=node.config.listen[1])
+    return app

@@ -1,0 +1,104 @@
+"""The eight endpoints of the prototype, at the root, for its clients: the same paths and fields, honest statuses."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from mao import cloning, installing, registering, running, usage
+from mao.catalogue import DATASETS, TOOLS
+from mao.errors import BadBody, NotInstalled
+from mao.web.access import Node
+from mao.web.pages import encoded
+
+if TYPE_CHECKING:
+    from mao.local_node import LocalNode
+
+router = APIRouter(tags=["founding"])
+
+
+class Registration(BaseModel):
+    name: str
+    url: str
+
+
+class Named(BaseModel):
+    name: str
+
+
+class FoundingRun(BaseModel):
+    name: str
+    command: str
+    arguments: list[Any] | dict[str, Any] | None = None
+    cron: bool = False
+    frequency: str | None = None
+
+
+def _names(node: LocalNode, prefix: str) -> Response:
+    def encode() -> bytes:
+        return json.dumps([json.loads(entry.value)["name"] for entry in node.mirror.entries(prefix)]).encode()
+
+    return encoded(node.mirror.cached(f"names {prefix}", encode))
+
+
+@router.get("/regtools", response_model=list[str])
+async def regtools(node: Node) -> Response:
+    """Names of the registered tools."""
+    return _names(node, TOOLS)
+
+
+@router.get("/datasets", response_model=list[str])
+async def datasets(node: Node) -> Response:
+    """Names of the registered datasets."""
+    return _names(node, DATASETS)
+
+
+@router.get("/installed")
+def installed(node: Node) -> list[str]:
+    """Names of the tools that are installed here."""
+    return [json.loads(body)["tool"] for _, body in node.store.bodies("installation", state="installed")]
+
+
+@router.post("/register", status_code=201)
+def register(node: Node, new: Registration) -> dict[str, str]:
+    """Register a tool under the name in its definition."""
+    tool = registering.register_tool(node, new.url, name=new.name)
+    return {"name": tool.name, "url": tool.url, "commit": tool.commit}
+
+
+@router.post("/install", status_code=202)
+def install(node: Node, wanted: Named, response: Response) -> dict[str, str]:
+    """Begin to install a tool; `Location` tells how it goes."""
+    installation = installing.request_install(node, wanted.name)
+    response.headers["Location"] = f"/api/v1/installations/{installation.tool}"
+    return {"name": installation.tool, "state": installation.state, "location": response.headers["Location"]}
+
+
+@router.post("/help")
+def show_help(node: Node, wanted: Named) -> usage.Help:
+    """Commands of an installed tool and their arguments."""
+    installation = installing.find_installation(node, wanted.name)
+    if installation.definition is None or installation.commit is None:
+        raise NotInstalled(f"'{installation.tool}' is not installed yet: {installation.attempt.step}.")
+    return usage.describe(installation.definition, installation.commit)
+
+
+@router.post("/run", status_code=202)
+def run(node: Node, wanted: FoundingRun, response: Response) -> dict[str, str]:
+    """Start a run; `Location` tells how it goes."""
+    if wanted.cron:
+        raise BadBody("This version has no schedules: 'cron' must be false. Nothing was started.")
+    started = running.request_run(node, running.Wish(wanted.name, wanted.command, wanted.arguments or []))
+    response.headers["Location"] = f"/api/v1/runs/{started.id}"
+    return {"id": started.id, "state": started.state, "location": response.headers["Location"]}
+
+
+@router.post("/retrieve", status_code=202)
+def retrieve(node: Node, wanted: Named, response: Response) -> dict[str, str]:
+    """Clone a dataset to this node; `Location` tells how it goes."""
+    clone = cloning.request_clone(node, wanted.name)
+    response.headers["Location"] = f"/api/v1/clones/{clone.dataset}"
+    return {"name": clone.dataset, "state": clone.state, "location": response.headers["Location"]}

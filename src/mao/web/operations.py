@@ -1,0 +1,56 @@
+"""What operators watch: whether the node lives, whether it is ready, and its counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+
+from mao import __version__
+from mao.run import RunState
+from mao.web.access import Node
+
+if TYPE_CHECKING:
+    from mao.local_node import LocalNode
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The server answers."""
+    return {"status": "ok", "version": __version__}
+
+
+@router.get("/readyz")
+def readyz(node: Node) -> dict[str, str]:
+    """The node can do its work: its store answers."""
+    node.store.last_seq()
+    return {"status": "ready", "node": node.config.node}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(node: Node) -> Response:
+    """Counts for Prometheus."""
+    return Response(generate_latest(_measured(node)), media_type=CONTENT_TYPE_LATEST)
+
+
+def _measured(node: LocalNode) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    runs = Gauge("mao_runs", "Runs on this node by state.", ["state"], registry=registry)
+    for state in RunState:
+        runs.labels(state.value).set(0)
+    for name, count in node.store.counts("run").items():
+        runs.labels(name).set(count)
+    installed = Gauge("mao_installations", "Tools on this node by state.", ["state"], registry=registry)
+    for name, count in node.store.counts("installation").items():
+        installed.labels(name).set(count)
+    waiting = [run for run in node.store.live_runs() if run.state is RunState.UNPUBLISHED]
+    oldest = min((run.created_at.timestamp() for run in waiting), default=0)
+    Gauge(
+        "mao_unpublished_oldest_seconds",
+        "When the oldest unpublished run was created (Unix time; 0: none).",
+        registry=registry,
+    ).set(oldest)
+    return registry

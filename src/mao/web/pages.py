@@ -1,0 +1,61 @@
+"""Lists in pages: `page_size` and `page_token` in, `items` and `next_page_token` out."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
+
+from fastapi import Query, Response
+from pydantic import BaseModel
+
+from mao.errors import BadPage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """Part of a list; `next_page_token` asks for the next one, and is null at the end."""
+
+    items: list[Item]
+    next_page_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which page is asked for: at most `size` items, those after the key `after`."""
+
+    size: int
+    after: str | None
+
+
+def wanted(
+    page_size: Annotated[int, Query(ge=1, le=500, description="Items in a page.")] = 50,
+    page_token: Annotated[str | None, Query(description="From the page before.")] = None,
+) -> Wanted:
+    """The page that the request asks for."""
+    if page_token is None:
+        return Wanted(page_size, None)
+    try:
+        return Wanted(page_size, base64.urlsafe_b64decode(page_token.encode()).decode())
+    except ValueError as error:
+        raise BadPage("The page_token is not one that this server gave. Begin again without it.") from error
+
+
+def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:
+    """A page of JSON values by their keys; given one more than `size`, it knows that another page follows."""
+    listed = list(items)
+    more = len(listed) > size
+    listed = listed[:size]
+    token = base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
+    bodies = b",".join(value if isinstance(value, bytes) else value.encode() for _, value in listed)
+    return b'{"items":[%s],"next_page_token":%s}' % (bodies, json.dumps(token).encode())
+
+
+def encoded(body: bytes, status: int = 200, **headers: str) -> Response:
+    """JSON that is encoded already."""
+    return Response(body, status_code=status, media_type="application/json", headers=headers)

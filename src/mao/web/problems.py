@@ -1,0 +1,87 @@
+"""Errors as they travel: RFC 9457 problem details, mapped here and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from mao.errors import BadBody, MaoError, RouteNotFound
+from mao.values import Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+log = logging.getLogger("mao.web")
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Value):
+    """What an error says of itself (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[dict[str, Any], ...] = ()
+    request_id: str
+
+
+def response(error: MaoError, request_id: str, status: int | None = None) -> Response:
+    """`error` as the answer to a request."""
+    problem = Problem(
+        type=f"https://mao-orchestrator.org/errors#{error.code()}",
+        title=error.title(),
+        status=status or error.status,
+        detail=error.detail,
+        code=error.code(),
+        errors=tuple(error.faults),
+        request_id=request_id,
+    )
+    return Response(problem.model_dump_json(), status_code=problem.status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Have `app` answer every error with a problem."""
+
+    @app.exception_handler(MaoError)
+    async def _ours(request: Request, error: MaoError) -> Response:
+        return response(error, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = [_fault(fault) for fault in error.errors()]
+        words = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
+        return response(BadBody(f"The request is not what this path takes: {words}.", faults), request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        what = f"{request.method} {request.url.path}"
+        answer = response(
+            RouteNotFound(f"There is nothing at {what} ({error.detail}); /docs lists what there is."),
+            request.state.request_id,
+            status=error.status_code,
+        )
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, error: Exception) -> Response:
+        request_id = getattr(request.state, "request_id", "")
+        log.error("request %s failed", request_id, exc_info=error)
+        detail = f"Something went wrong that nobody thought of; the node's log has it under {request_id}."
+        return response(MaoError(detail), request_id)
+
+
+def _fault(fault: Mapping[str, Any]) -> dict[str, Any]:
+    place = [str(part) for part in fault["loc"] if part != "body"]
+    message = str(fault["msg"])
+    if fault["type"] == "json_invalid":
+        message = f"it is not JSON ({json.dumps(str(fault.get('ctx', {}).get('error', '')))})"
+    return {"path": ".".join(place) or "body", "message": message}

@@ -1,0 +1,138 @@
+"""The API of what the cluster shares: tools and datasets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict
+
+from mao import registering
+from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.web.access import IfMatch, Key, Node, idempotent, repeated
+from mao.web.pages import Page, Wanted, encoded, page, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mao.local_node import LocalNode
+    from mao.registry import Entry
+
+router = APIRouter(tags=["registry"])
+Asked = Annotated[Wanted, Depends(wanted)]
+Search = Annotated[str | None, Query(max_length=200, description="Part of the name or description.")]
+
+
+class NewTool(BaseModel):
+    """What is needed to register a tool."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    ref: str | None = None
+    name: str | None = None
+
+
+class NewDataset(BaseModel):
+    """What is needed to register a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    url: str
+    description: str = ""
+
+
+def _described(entry: Entry) -> str:
+    value = json.loads(entry.value)
+    description = value.get("description") or value.get("definition", {}).get("Description", "")
+    return f"{value['name']}\n{description}".casefold()
+
+
+def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> Response:
+    after = prefix + asked.after if asked.after else ""
+    if search:
+        texts: dict[str, str] = node.mirror.cached(
+            f"search {prefix}", lambda: {entry.key: _described(entry) for entry in node.mirror.entries(prefix)}
+        )
+        entries = [e for e in node.mirror.entries(prefix, after=after) if search.casefold() in texts.get(e.key, "")]
+    else:
+        entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
+    return encoded(
+        page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
+    )
+
+
+def _one(node: LocalNode, key: str, find: Callable[[LocalNode, str], object], name: str) -> Response:
+    entry = node.mirror.get(key)
+    if entry is None:
+        find(node, name)  # says what is near
+    return _tagged(entry)
+
+
+def _tagged(entry: Entry | None, status: int = 200, **headers: str) -> Response:
+    if entry is None:
+        return Response(status_code=404)
+    return encoded(entry.value, status, ETag=f'"{entry.revision}"', **headers)
+
+
+# The lists are answered from memory, on the event loop: a thread would cost more than the answer.
+@router.get("/tools", responses={200: {"model": Page[Tool]}})
+async def list_tools(node: Node, asked: Asked, search: Search = None) -> Response:
+    """Tools registered in the cluster."""
+    return _listed(node, TOOLS, asked, search)
+
+
+@router.get("/tools/{name}", responses={200: {"model": Tool}})
+async def show_tool(node: Node, name: str) -> Response:
+    """A registered tool; its `ETag` goes into `If-Match` to replace it."""
+    return _one(node, tool_key(name), registering.find_tool, name)
+
+
+@router.post("/tools", status_code=201, responses={201: {"model": Tool}})
+def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key) -> Response:
+    """Register a tool: its definition is read from the repository and checked. With `If-Match`, replace it."""
+    location = repeated(node, key)
+    if location is None:
+        tool = registering.register_tool(node, new.url, ref=new.ref, name=new.name, if_revision=if_match)
+        location = f"/api/v1/tools/{tool.name}"
+        if request := idempotent(key, location):
+            node.store.remember(request)
+    return _tagged(node.mirror.get(tool_key(location.rpartition("/")[2])), 201, Location=location)
+
+
+@router.delete("/tools/{name}", status_code=204)
+def withdraw_tool(node: Node, name: str, if_match: IfMatch) -> None:
+    """Withdraw a tool from the registry; where it is installed it stays."""
+    registering.withdraw_tool(node, name, if_revision=if_match)
+
+
+@router.get("/datasets", responses={200: {"model": Page[Dataset]}})
+async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Response:
+    """Datasets registered in the cluster."""
+    return _listed(node, DATASETS, asked, search)
+
+
+@router.get("/datasets/{name}", responses={200: {"model": Dataset}})
+async def show_dataset(node: Node, name: str) -> Response:
+    """A registered dataset."""
+    return _one(node, dataset_key(name), registering.find_dataset, name)
+
+
+@router.post("/datasets", status_code=201, responses={201: {"model": Dataset}})
+def register_dataset(node: Node, new: NewDataset, key: Key) -> Response:
+    """Register a git remote as a dataset."""
+    location = repeated(node, key)
+    if location is None:
+        dataset = registering.register_dataset(node, new.name, new.url, new.description)
+        location = f"/api/v1/datasets/{dataset.name}"
+        if request := idempotent(key, location):
+            node.store.remember(request)
+    return _tagged(node.mirror.get(dataset_key(location.rpartition("/")[2])), 201, Location=location)
+
+
+@router.delete("/datasets/{name}", status_code=204)
+def withdraw_dataset(node: Node, name: str, if_match: IfMatch) -> None:
+    """Withdraw a dataset from the registry; its remote and its clones stay."""
+    registering.withdraw_dataset(node, name, if_revision=if_match)

@@ -1,0 +1,108 @@
+"""The API of runs: start, look, follow, cancel, publish."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict
+
+from mao import publishing, running
+from mao.run import ENDED, Run, RunState
+from mao.values import new_id
+from mao.web import streams
+from mao.web.access import Key, Node, Wait, ended, idempotent, repeated
+from mao.web.pages import Page, Wanted, encoded, page, wanted
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+Asked = Annotated[Wanted, Depends(wanted)]
+
+_BUSY = 1.0
+"""Seconds that a request waits for a run that is being worked on, before it says so."""
+
+
+class NewRun(BaseModel):
+    """What is needed to start a run: arguments in the order of the definition, or by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tool: str
+    command: str
+    arguments: list[Any] | dict[str, Any] = []
+    publish: bool = True
+
+
+@router.post("", status_code=202, responses={202: {"model": Run}})
+def start(node: Node, new: NewRun, key: Key) -> Response:
+    """Start a run."""
+    location = repeated(node, key)
+    if location is None:
+        location = f"/api/v1/runs/{new_id()}"
+        wish = running.Wish(new.tool, new.command, new.arguments, new.publish)
+        location = f"/api/v1/runs/{running.request_run(node, wish, idempotent(key, location)).id}"
+    run = running.find_run(node, location.rpartition("/")[2])
+    return encoded(run.model_dump_json().encode(), 202, Location=location)
+
+
+@router.get("", responses={200: {"model": Page[Run]}})
+def list_runs(
+    node: Node,
+    asked: Asked,
+    tool: Annotated[str | None, Query(description="Runs of this tool.")] = None,
+    state: Annotated[RunState | None, Query(description="Runs in this state.")] = None,
+    dataset: Annotated[str | None, Query(description="Runs that publish to this dataset.")] = None,
+) -> Response:
+    """Runs on this node, the newest first."""
+    bodies = node.store.bodies(
+        "run",
+        after=asked.after,
+        limit=asked.size + 1,
+        newest_first=True,
+        tool=tool.lower() if tool else None,
+        state=state.value if state else None,
+        dataset=dataset.lower() if dataset else None,
+    )
+    return encoded(page(bodies, asked.size))
+
+
+@router.get("/{run_id}", responses={200: {"model": Run}})
+async def show(request: Request, node: Node, run_id: str, wait: Wait) -> Response:
+    """A run; with `Prefer: wait=N`, when it has ended."""
+    if wait:
+        await ended(request, wait, lambda: running.find_run(node, run_id).state in ENDED)
+    body = node.store.body("run", run_id)
+    return encoded((body or running.find_run(node, run_id).model_dump_json()).encode())
+
+
+@router.get("/{run_id}/log", response_class=Response)
+async def log(request: Request, node: Node, run_id: str) -> Response:
+    """What the run prints: text, or server-sent events with `Accept: text/event-stream`.
+
+    The id of an event is how many bytes of the log have come with it; `Last-Event-ID` goes on from there. The last
+    event is `end`, with the run as it is then.
+    """
+    running.find_run(node, run_id)
+    path = node.workspace.run(run_id) / "log"
+    return streams.log_response(
+        request,
+        path,
+        lambda: running.find_run(node, run_id).state in ENDED,
+        lambda: node.store.body("run", run_id) or "{}",
+    )
+
+
+@router.post("/{run_id}/cancel", status_code=202, responses={202: {"model": Run}})
+def cancel(node: Node, run_id: str) -> Response:
+    """End the run's whole process tree; it is `cancelled` when that is empty."""
+    return encoded(
+        running.request_cancel(node, run_id).model_dump_json().encode(), 202, Location=f"/api/v1/runs/{run_id}"
+    )
+
+
+@router.post("/{run_id}/publish", status_code=202, responses={202: {"model": Run}})
+def publish(node: Node, run_id: str) -> Response:
+    """Push what was kept back, waits, or was refused."""
+    running.find_run(node, run_id)
+    with node.locked("run", run_id, wait=_BUSY):
+        run = publishing.ask(node, running.find_run(node, run_id))
+    return encoded(run.model_dump_json().encode(), 202, Location=f"/api/v1/runs/{run_id}")

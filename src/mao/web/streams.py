@@ -1,0 +1,121 @@
+"""What goes on by itself: logs and changes, as server-sent events that can be resumed."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, StreamingResponse
+
+from mao.web.access import Changes, Node
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from mao.local_node import LocalNode
+
+router = APIRouter(tags=["events"])
+
+_LOOK = 0.1  # seconds between two looks at a log that grows
+_SILENCE = 15.0  # seconds after which a stream says that it is still there
+_CHUNK = 65536
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def _event(data: str, *, event: str | None = None, event_id: str | None = None) -> str:
+    """One event of a stream (HTML Standard, 9.2)."""
+    lines = [f"event: {event}"] if event else []
+    lines += [f"id: {event_id}"] if event_id is not None else []
+    lines += [f"data: {line}" for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return "\n".join(lines) + "\n\n"
+
+
+def log_response(request: Request, path: Path, is_ended: Callable[[], bool], final: Callable[[], str]) -> Response:
+    """The log at `path` as text, or followed until `is_ended`, with `final` as the last event."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        last = request.headers.get("last-event-id", "0")
+        start = int(last) if last.isdigit() else 0
+        stream = _followed(request, path, start, is_ended, final)
+        return StreamingResponse(stream, media_type="text/event-stream", headers=_HEADERS)
+    if not path.exists():
+        return Response(b"", media_type="text/plain; charset=utf-8")
+    return FileResponse(path, media_type="text/plain; charset=utf-8")
+
+
+async def _followed(
+    request: Request, path: Path, offset: int, is_ended: Callable[[], bool], final: Callable[[], str]
+) -> AsyncIterator[str]:
+    changes: Changes = request.app.state.changes
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    silent = 0.0
+    while not changes.stopping:
+        ticket = changes.ticket()
+        over = await run_in_threadpool(is_ended)  # asked first: what was written before the end is then all there
+        chunk = await run_in_threadpool(_read, path, offset)
+        if chunk:
+            offset += len(chunk)
+            silent = 0.0
+            yield _event(json.dumps(decoder.decode(chunk)), event="log", event_id=str(offset))
+        elif over:
+            yield _event(await run_in_threadpool(final), event="end", event_id=str(offset))
+            return
+        else:
+            silent += _LOOK
+            if silent >= _SILENCE:
+                silent = 0.0
+                yield ": still here\n\n"
+            await changes.after(ticket, _LOOK)
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(_CHUNK)
+    except FileNotFoundError:
+        return b""
+
+
+@router.get("/events", response_class=Response)
+async def events(
+    request: Request, node: Node, last_event_id: Annotated[str | None, Header(pattern=r"^\d+\.\d+$")] = None
+) -> Response:
+    """Everything that changes on this node and in the registry, as server-sent events.
+
+    The name of an event is what changed (`run`, `installation`, `clone`, `tool`, `dataset`), its data the new state
+    (null once it is gone). `Last-Event-ID` goes on after that event: of what changed in between, the newest state.
+    """
+    if last_event_id is None:
+        seq, revision = node.store.last_seq(), node.mirror.revision
+    else:
+        seq, revision = map(int, last_event_id.split("."))
+    return StreamingResponse(_events(request, node, seq, revision), media_type="text/event-stream", headers=_HEADERS)
+
+
+async def _events(request: Request, node: LocalNode, seq: int, revision: int) -> AsyncIterator[str]:
+    changes: Changes = request.app.state.changes
+    yield _event("{}", event="hello", event_id=f"{seq}.{revision}")
+    while not changes.stopping:
+        ticket = changes.ticket()
+        told = False
+        for change in await run_in_threadpool(node.store.events, seq):
+            seq, told = change.seq, True
+            yield _event(
+                change.body or json.dumps({"key": change.key, "gone": True}),
+                event=change.kind,
+                event_id=f"{seq}.{revision}",
+            )
+        for entry in node.mirror.changed_since(revision):
+            revision, told = entry.revision, True
+            noun = entry.key.split("/")[3].removesuffix("s")
+            data = entry.value.decode() if entry.value is not None else json.dumps({"key": entry.key, "gone": True})
+            yield _event(data, event=noun, event_id=f"{seq}.{revision}")
+        if not told:
+            await changes.after(ticket, _SILENCE)
+            if ticket.is_set():
+                continue
+            yield ": still here\n\n"

@@ -1,0 +1,155 @@
+"""The directories of this node: where everything is, and how it gets there so that a kill leaves no half of it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mao.errors import DiskFull, NodeRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Workspace:
+    """Below `home`: `tools/<name>/<attempt>/tree`, `runs/<id>`, `datasets/<name>.git`, `clones/<name>`, `kept`, `tmp`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.tools = home / "tools"
+        self.runs = home / "runs"
+        self.datasets = home / "datasets"
+        self.clones = home / "clones"
+        self.kept = home / "kept"
+        self.temporary = home / "tmp"
+        self.store = home / "store.sqlite"
+        self.registry = home / "registry.sqlite"
+        self.wake = home / "wake"
+
+    def prepare(self) -> None:
+        """Make the directories; what an earlier life left in `tmp` goes."""
+        for directory in (self.tools, self.runs, self.datasets, self.clones):
+            directory.mkdir(parents=True, exist_ok=True)
+        self.home.chmod(0o700)
+        remove_tree(self.temporary)
+        self.temporary.mkdir()
+        if not self.wake.exists():
+            os.mkfifo(self.wake, 0o600)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this home for this process alone.
+
+        Raises:
+            NodeRunning: another process holds it.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = os.pread(descriptor, 100, 0).decode()
+                raise NodeRunning(
+                    f"The node in {self.home} is served by another process already ({owner or 'starting'})."
+                    " Stop that one, or give this one another home (MAO_NODE__HOME)."
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"pid {os.getpid()}".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def aside(self, name: str) -> Iterator[Path]:
+        """A temporary directory, gone afterwards; if this process is killed, gone at the next start."""
+        directory = self.temporary / name
+        directory.mkdir()
+        try:
+            yield directory
+        finally:
+            remove_tree(directory)
+
+    def run(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def run_data(self, run_id: str) -> Path:
+        """The files that the run added or changed; for a run with `Fresh` it writes here itself."""
+        return self.run(run_id) / "data"
+
+    def attempt(self, tool: str, attempt_id: str) -> Path:
+        """The directory of one attempt to install: the job of its installer, and `tree`."""
+        return self.tools / tool.lower() / attempt_id
+
+    def tree(self, tool: str, attempt_id: str) -> Path:
+        """The tool's files. They are built where they stay, as installers write absolute paths into them."""
+        return self.attempt(tool, attempt_id) / "tree"
+
+    def cache(self, dataset: str) -> Path:
+        """What publishing needs of a dataset: a bare repository that can be thrown away."""
+        return self.datasets / f"{dataset.lower()}.git"
+
+    def clone(self, dataset: str) -> Path:
+        return self.clones / dataset
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn the system's "no space left" into a `DiskFull` that says what could not be done."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskFull(f"No room on the disk for {doing} ({error}). It is tried again.") from error
+        raise
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Give `path` this content so that a kill or a power loss leaves the old or the new, never a part."""
+    part = path.with_name(path.name + ".part")
+    descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    part.replace(path)
+    fsync(path.parent)
+
+
+def fsync(path: Path) -> None:
+    """Put a file, or the names in a directory, on stable storage."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it, read-only folders too; it may be half gone already."""
+    aside = path.with_name(f".gone-{path.name}")
+    for doomed in (aside, path):
+        if doomed == path:
+            try:
+                path.rename(aside)  # from here on nothing takes a half of it for the whole
+            except FileNotFoundError:
+                return
+            doomed = aside  # noqa: PLW2901  # it is the same thing under its new name
+        if doomed.is_symlink() or doomed.is_file():
+            doomed.unlink()
+        elif doomed.exists():
+            _make_writable(doomed)
+            shutil.rmtree(doomed, ignore_errors=False)
+
+
+def _make_writable(root: Path) -> None:
+    for folder, _, _ in os.walk(root):
+        mode = os.lstat(folder).st_mode
+        if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
+            os.chmod(folder, 0o700)

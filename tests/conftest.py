@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ServedNode, bare, commit, tool_files
+
+from mao import config
+from mao.local_node import LocalNode, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """An empty remote for a dataset."""
+    return bare(tmp_path / "remotes" / "data.git")
+
+
+@pytest.fixture
+def tool(tmp_path: Path, remote: Path) -> Path:
+    """A repository with a tool `probe` whose command `Write` writes a file that is published to `remote`."""
+    repository = tmp_path / "remotes" / "probe"
+    commit(repository, tool_files(remote))
+    return repository
+
+
+def settings(home: Path, **more: str) -> config.Config:
+    """The settings of a node for tests: quick to try again, and nothing of this machine's own."""
+    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
+    return config.load({"HOME": str(home.parent)}, flags | more)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[LocalNode]:
+    """A node that is open in this process; nothing advances by itself."""
+    with opened(settings(tmp_path / "home")) as opened_node:
+        yield opened_node
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., ServedNode]]:
+    """Make nodes that serve in processes of their own: `serve("alpha", MAO_RUNS__LIMIT="2")`."""
+    made: list[ServedNode] = []
+
+    def serve_node(name: str = "alpha", *, start: bool = True, **more: str) -> ServedNode:
+        made.append(ServedNode(tmp_path / f"home-{name}", name, more))
+        return made[-1].start() if start else made[-1]
+
+    yield serve_node
+    for node in made:
+        node.stop()
