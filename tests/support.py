@@ -68,7 +68,14 @@ def commit(repository: Path, files: Mapping[str, str | bytes], message: str = "c
     return git("rev-parse", "HEAD", cwd=repository)
 
 
-WRITE = 'set -eu\ncd "$MAO_DATA_DIR"\nprintf %s "${1-}" > "${2-data-$MAO_RUN_ID.txt}"\necho written\n'
+WRITE = """\
+set -eu
+cd "$MAO_DATA_DIR"
+file="${2-data-$MAO_RUN_ID.txt}"
+mkdir -p "$(dirname "$file")"
+printf %s "${1-}" > "$file"
+echo written
+"""
 """A script that writes its first argument to the file that its second one names."""
 
 
@@ -188,7 +195,7 @@ class ServedNode:
         Args:
             crash_at: a step as in `tests/crashing.py`, at which the server kills itself.
         """
-        program = [str(Path(__file__).with_name("crashing.py")), crash_at] if crash_at else ["-m", "mao", "serve"]
+        program = [str(Path(__file__).with_name("crashing.py")), crash_at] if crash_at else [str(Path(__file__).with_name("crashing.py")), "never"]
         self.home.parent.mkdir(parents=True, exist_ok=True)
         with (self.home.parent / f"{self.home.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -282,7 +289,7 @@ class ServedNode:
         return eventually(found, f"{path} is as it should be")
 
 
-def supervisors(home: Path) -> list[int]:
+def supervisors(home: Path | str) -> list[int]:
     """The pids of the supervisors of a node's runs and installers: whoever holds the lock of a job of `home`."""
     found = []
     for process in psutil.process_iter(["pid"]):

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from mao.errors import BadArguments
-from mao.fields import MAX_ARGUMENT_BYTES, OPTIONAL, SINCE_1, Flag, Label, Loose, Part, Text, refuse, shown
+from mao.fields import MAX_ARGUMENT_BYTES, SINCE_1, Description, Flag, Label, Loose, Part, refuse, shown
 from mao.names import nearest
 
 MAX_TOTAL_BYTES = 1_000_000
@@ -56,7 +56,7 @@ class Argument(Part):
 
     name: Label
     """What the argument is called in help, in forms and in the record of a run."""
-    description: Annotated[Text, OPTIONAL] = ""
+    description: Description = ""
     """What it means, for the person who has to give it."""
     type: Annotated[ArgumentType, SINCE_1] = ArgumentType.STRING
     """What its text has to look like; a `secret` goes to the environment and is not recorded."""

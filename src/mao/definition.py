@@ -15,6 +15,7 @@ from mao.fields import (
     OPTIONAL,
     SINCE_1,
     CommandLine,
+    Description,
     Duration,
     Flag,
     Folder,
@@ -63,7 +64,7 @@ class Data(Part):
     local: Annotated[Folder | None, OPTIONAL] = None
     """The folder, relative to the tool's root, that runs share and write to."""
     fresh: Annotated[Flag, SINCE_1] = False
-    """Whether each run writes into an empty `$MAO_DATA_DIR` of its own, so that runs may overlap and `Local` is not needed."""
+    """Whether each run writes into an empty folder of its own, so that runs may overlap and `Local` is not needed."""
     repo: Repo
     """The dataset that the data is published to."""
 
@@ -92,7 +93,7 @@ class Command(Part):
 
     name: Label
     """What people call it; unique in the tool, regardless of case."""
-    description: Annotated[Text, OPTIONAL] = ""
+    description: Description = ""
     """What it does, for the person who may run it."""
     command: CommandLine
     """The program that runs the script, with its options: `bash`, `python3 -u`."""
@@ -198,7 +199,7 @@ class Definition(Part):
     """The format of the file; `1` for the newest. The formats 0.1 and 0.2 do not have this key."""
     name: PlainName
     """The tool's name in the registry."""
-    description: Annotated[Text, OPTIONAL] = ""
+    description: Description = ""
     """What the tool does, for the people who look for one."""
     data: Data
     """Where runs write their data, and where it is published."""

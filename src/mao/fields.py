@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import posixpath
 import re
 import shlex
@@ -44,12 +45,12 @@ class Part(Value):
     )
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value in ("", (), {})
+def _is_unset(value: object) -> bool:
+    return value is None or value in ((), {})
 
 
-OPTIONAL = Field(exclude_if=_is_empty)
-SINCE_1 = Field(exclude_if=_is_empty, json_schema_extra={"x-since": "1"})
+OPTIONAL = Field(exclude_if=_is_unset)
+SINCE_1 = Field(exclude_if=_is_unset, json_schema_extra={"x-since": "1"})
 """Marks a key that only a file with `Version: 1` may have."""
 
 
@@ -191,6 +192,7 @@ def _schema(*types: str, **more: Any) -> WithJsonSchema:
 # YAML readers make numbers and booleans of 1.10 or no where text is meant: a schema has to let them pass.
 Loose = Annotated[str, AfterValidator(_text), _schema("string", "number", "boolean")]
 Text = Annotated[str, AfterValidator(_text)]
+Description = Annotated[str, AfterValidator(_text), Field(exclude_if=operator.not_)]
 Line = Annotated[str, AfterValidator(_line)]
 Label = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_label)]
 Variable = Annotated[str, AfterValidator(_variable)]

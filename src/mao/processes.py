@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # importing `typing` costs 5 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+GONE = -1
 LOOKS = 2  # one look can miss what was forked while it went on
 
 
@@ -38,7 +39,7 @@ def signal_descendant(pid: int, parent: int, number: int) -> None:
         with contextlib.suppress(OSError):  # a setuid program, that only its owner may signal
             os.kill(pid, number)  # nobody but this process can reap it and so set its number free
     else:
-        _signal(pid, number, lambda: _parent(pid) in (parent, os.getpid()))
+        _signal(pid, number, lambda: _parent_and_birth(pid)[0] in (parent, os.getpid()))
 
 
 def marked(name: str, value: str) -> set[int]:
@@ -46,39 +47,51 @@ def marked(name: str, value: str) -> set[int]:
 
     A process that shows another environment and has outlived its marked parents is not found.
     """
-    entry = os.fsencode(f"{name}={value}")
-    parents: dict[int, int] = {}
-    found: set[int] = set()
-    for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
-        parent = _parent(pid)
-        if parent is not None:
-            parents[pid] = parent
-            if _carries(pid, entry):
-                found.add(pid)
-    while below := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= below
-    return found - {os.getpid()}
+    return set(_births_of_marked(os.fsencode(f"{name}={value}")))
 
 
 def kill_marked(name: str, value: str, patience: float = 5.0) -> bool:
-    """Kill `marked` until none is left; whether that came true within `patience` seconds."""
+    """Kill `marked` until none is left; whether that came true within `patience` seconds.
+
+    All are stopped before the first is killed: else those below it could no longer be found.
+    """
     entry = os.fsencode(f"{name}={value}")
     give_up = time.monotonic() + patience
     in_vain = 0
     while in_vain < LOOKS:
-        found = marked(name, value)
-        in_vain = 0 if found else in_vain + 1
-        for pid in found:
-            _kill(pid, entry, found)
-        if found:
+        family: dict[int, int] = {}
+        while fresh := _births_of_marked(entry, signal.SIGSTOP).items() - family.items():
+            family.update(fresh)
             if time.monotonic() > give_up:
-                return False
-            time.sleep(0.005)
+                break
+        for pid, born in family.items():
+            _signal_if_born(pid, born, signal.SIGKILL)
+        in_vain = 0 if family else in_vain + 1
+        if family and time.monotonic() > give_up:
+            return False
     return True
 
 
-def _kill(pid: int, entry: bytes, family: set[int]) -> None:
-    _signal(pid, signal.SIGKILL, lambda: _carries(pid, entry) or _parent(pid) in family)
+def _births_of_marked(entry: bytes, number: int = 0) -> dict[int, int]:
+    """Signals what it finds, the newest first and at once: what forks without end is gone a moment later."""
+    parents: dict[int, int] = {}
+    births: dict[int, int] = {}
+    found: set[int] = set()
+    own = os.getpid()
+    for pid in sorted((int(name) for name in os.listdir("/proc") if name.isdecimal()), reverse=True):
+        parents[pid], births[pid] = _parent_and_birth(pid)
+        if births[pid] != GONE and pid != own and _carries(pid, entry):
+            found.add(pid)
+            _signal_if_born(pid, births[pid], number)
+    while below := {pid for pid, parent in parents.items() if parent in found} - found - {own}:
+        found |= below
+        for pid in below:
+            _signal_if_born(pid, births[pid], number)
+    return {pid: births[pid] for pid in found}
+
+
+def _signal_if_born(pid: int, born: int, number: int) -> None:
+    _signal(pid, number, lambda: _parent_and_birth(pid)[1] == born)
 
 
 def _children(pid: int) -> list[int]:
@@ -89,13 +102,13 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _parent(pid: int) -> int | None:
-    """None for what has ended, whether it was waited for or not."""
+def _parent_and_birth(pid: int) -> tuple[int, int]:
+    """`GONE` for what has ended, whether it was waited for or not; a birth is in ticks since the system's start."""
     with contextlib.suppress(OSError):
-        state, parent = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[:2]
-        if state not in b"ZX":
-            return int(parent)
-    return None
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+        if fields[0] not in b"ZX":
+            return int(fields[1]), int(fields[19])  # see proc_pid_stat(5); the first after the name is the state
+    return GONE, GONE
 
 
 def _carries(pid: int, entry: bytes) -> bool:

@@ -90,12 +90,7 @@ def ask(node: LocalNode, run: Run) -> Run:
 
 
 def _published(node: LocalNode, run: Run, cache: DatasetCache) -> Run:
-    tip = cache.tip()
-    # Whoever asks again after a rewritten history has decided that it shall be so. And while a dataset is empty,
-    # its first commit may come from elsewhere, and with it the name of its branch.
-    decided = run.publication is not None and run.publication.cause == RemoteRewritten.code()
-    if tip is None or tip.commit is None or decided:
-        tip = cache.fill()
+    tip = _known(cache, run)
     cache.prepare()
     if _holds(cache, tip, run):
         return _arrived(node, run, cache, tip)
@@ -117,6 +112,23 @@ def _published(node: LocalNode, run: Run, cache: DatasetCache) -> Run:
         f"{_RACES} times another node published to '{run.dataset}' first; it is tried again.",
         cause="lost-race",
     )
+
+
+def _known(cache: DatasetCache, run: Run) -> Tip:
+    """The tip to begin with: the one that is known, unless there is a reason to ask the remote first."""
+    publication = run.publication
+    tip = cache.tip()
+    if tip is None or (publication and publication.cause == RemoteRewritten.code()):
+        return cache.fill()  # whoever asks again after a rewritten history has decided that it shall be so
+    if tip.commit is not None:
+        return tip
+    # While a dataset is empty, its first commit may come from elsewhere, and with it the name of its branch. After an
+    # attempt of ours it may be our own, under what came since: then all of the history is wanted, not its end.
+    newer = cache.refresh(tip.branch) if publication and publication.commit else tip
+    if newer.commit is None:
+        return cache.fill()
+    cache.remember(newer)
+    return newer
 
 
 def _holds(cache: DatasetCache, tip: Tip, run: Run) -> bool:

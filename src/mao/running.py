@@ -14,7 +14,7 @@ from mao.installation import Installation
 from mao.installing import find_installation, passed_environment
 from mao.run import Publication, PublicationState, Run, RunState
 from mao.values import new_id, now
-from mao.workspace import remove_tree, write_durably
+from mao.workspace import disk_errors, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,11 +67,16 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
         created_at=now(),
     )
     directory = node.workspace.run(run.id)
-    directory.mkdir(mode=0o700)
     # Secrets must survive a restart while the run waits; nobody else can read the file, and it goes with the start.
     private = json.dumps({"argv": resolved.argv, "secrets": resolved.secrets}).encode()
-    write_durably(directory / "request.json", private, mode=0o600)
-    node.store.save(run, request=idempotent)
+    try:
+        with disk_errors("the run"):
+            directory.mkdir(mode=0o700)
+            write_durably(directory / "request.json", private, mode=0o600)
+        node.store.save(run, request=idempotent)
+    except DiskFull:
+        remove_tree(directory)
+        raise
     return run
 
 

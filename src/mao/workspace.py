@@ -106,7 +106,7 @@ def disk_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskFull(f"No room on the disk for {doing} ({error}). It is tried again.") from error
+            raise DiskFull(f"There is no room on the disk for {doing} ({error}). Make room.") from error
         raise
 
 

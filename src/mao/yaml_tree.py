@@ -21,6 +21,7 @@ Mark = tuple[int, int]
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+MAX_VALUES = 10_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STRING_TAGS = {None, "!", "tag:yaml.org,2002:str"}
@@ -145,6 +146,7 @@ class _Builder:
     def __init__(self) -> None:
         self.tree = Tree()
         self.open: list[_Open] = []
+        self.count = 0
 
     def read(self, text: str) -> None:
         documents = 0
@@ -230,6 +232,9 @@ class _Builder:
     def _put(self, value: Any, event: Any) -> None:
         at = self._at()
         self.tree.values.setdefault(at, _mark(event))
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise _Unreadable(f"has more than {MAX_VALUES:,} values", _mark(event))
         if not self.open:
             self.tree.value = value
             return

@@ -1,0 +1,79 @@
+"""Serves a node that ends itself with SIGKILL at a named step: `python crashing.py "push: arrived"`.
+
+The step is where a function of the node begins or has returned; nothing else of the node is changed. With `+` before
+the name its supervisors are killed in the same moment.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from mao import config
+from mao.web.server import serve
+from support import supervisors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STEPS: dict[str, tuple[str, str, str]] = {
+    "install: begun": ("before", "mao.installing", "_clone"),
+    "install: fetched": ("after", "mao.installing", "fetch_commit"),
+    "install: cloned": ("before", "mao.installing", "_install"),
+    "install: installer started": ("after", "mao.executors.process", "ProcessExecutor.start"),
+    "install: installer ended": ("before", "mao.installing", "_dataset"),
+    "install: dataset being cloned": ("before", "mao.dataset_cache", "DatasetCache.remember"),
+    "install: dataset cloned": ("before", "mao.installing", "_switch"),
+    "install: switched": ("before", "mao.installing", "sweep"),
+    "run: request written": ("after", "mao.running", "write_durably"),
+    "run: accepted": ("after", "mao.running", "request_run"),
+    "run: start recorded": ("before", "mao.running", "_launch"),
+    "run: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
+    "run: ended": ("before", "mao.running", "_record_end"),
+    "run: set aside": ("after", "mao.running", "_set_aside"),
+    "run: collected": ("after", "mao.running", "collect"),
+    "commit: begun": ("before", "mao.dataset_cache", "DatasetCache.commit"),
+    "commit: built": ("after", "mao.dataset_cache", "DatasetCache.commit"),
+    "commit: recorded": ("after", "mao.publishing", "_committed"),
+    "push: begun": ("before", "mao.dataset_cache", "DatasetCache.push"),
+    "push: arrived": ("after", "mao.dataset_cache", "DatasetCache.push"),
+    "push: being recorded": ("before", "mao.store", "Store.published"),
+    "push: recorded": ("after", "mao.store", "Store.published"),
+    "push: remembered": ("after", "mao.publishing", "_arrived"),
+}
+
+
+def _die(home: str, *, supervisors_too: bool) -> NoReturn:
+    if supervisors_too:
+        for pid in supervisors(home):
+            os.kill(pid, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def _arm(step: str, home: str) -> None:
+    when, module, path = STEPS[step.removeprefix("+")]
+    owner: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    function: Callable[..., Any] = getattr(owner, name)
+
+    @functools.wraps(function)
+    def deadly(*args: Any, **kwargs: Any) -> NoReturn:
+        if when == "after":
+            function(*args, **kwargs)
+        _die(home, supervisors_too=step.startswith("+"))
+
+    setattr(owner, name, deadly)
+
+
+if __name__ == "__main__":
+    settings = config.load()
+    if sys.argv[1] != "never":
+        _arm(sys.argv[1], str(settings.home))
+    serve(settings, lambda address: None)
