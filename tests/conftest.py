@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +54,20 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServedNode]]:
     yield serve_node
     for node in made:
         node.stop()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], None]]:
+    """Make a directory a disk of so many MB, that can be filled."""
+    mounted: list[Path] = []
+
+    def mount(path: Path, megabytes: int) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root can mount a small disk: what a full disk does is NOT tested here")
+        path.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)], check=True)
+        mounted.append(path)
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

@@ -28,7 +28,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "install: installer ended": ("before", "mao.installing", "_dataset"),
     "install: dataset being cloned": ("before", "mao.dataset_cache", "DatasetCache.remember"),
     "install: dataset cloned": ("before", "mao.installing", "_switch"),
-    "install: switched": ("before", "mao.installing", "sweep"),
+    "install: switched": ("before", "mao.installing", "_sweep"),
     "run: request written": ("after", "mao.running", "write_durably"),
     "run: accepted": ("after", "mao.running", "request_run"),
     "run: start recorded": ("before", "mao.running", "_launch"),

@@ -138,6 +138,19 @@ def eventually(condition: Callable[[], Any], what: str = "", patience: float = P
     return answer
 
 
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Fill a disk but for so many bytes; the file to remove to make room again."""
+    ballast, rest = disk / "ballast", disk / "rest"
+    rest.write_bytes(bytes(leave))
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            rest.unlink()
+            return ballast
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -195,7 +208,11 @@ class ServedNode:
         Args:
             crash_at: a step as in `tests/crashing.py`, at which the server kills itself.
         """
-        program = [str(Path(__file__).with_name("crashing.py")), crash_at] if crash_at else [str(Path(__file__).with_name("crashing.py")), "never"]
+        program = (
+            [str(Path(__file__).with_name("crashing.py")), crash_at]
+            if crash_at
+            else [str(Path(__file__).with_name("crashing.py")), "never"]
+        )
         self.home.parent.mkdir(parents=True, exist_ok=True)
         with (self.home.parent / f"{self.home.name}.log").open("ab") as log:
             self.process = subprocess.Popen(

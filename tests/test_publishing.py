@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ServedNode, bare, commit, eventually, free_port, git, published, tool_files, trailers
+from support import ServedNode, bare, commit, eventually, fill, free_port, git, published, tool_files, trailers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -354,72 +354,54 @@ def test_a_history_that_was_rewritten_stops_publishing_until_somebody_decides(
     assert published(remote) == {"new.txt": "a new beginning", "2.txt": "2"}
 
 
-@contextmanager
-def _small_disk(path: Path, megabytes: int) -> Iterator[None]:
-    path.mkdir(parents=True, exist_ok=True)
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk: what a full disk does is NOT tested here")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(path)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
+def test_a_full_disk_at_the_remote_is_told_and_survived(
+    serve: Serve, tmp_path: Path, small_disk: Callable[[Path, int], None]
+) -> None:
+    small_disk(tmp_path / "disk", 3)
+    remote = bare(tmp_path / "disk" / "data.git")
+    commit(tmp_path / "remotes" / "probe", tool_files(remote))
+    node = serve()
+    node.install(tmp_path / "remotes" / "probe")
+    ballast = fill(tmp_path / "disk")
+
+    run = node.ended(node.run("Write", "x" * 100_000, "x.txt"))
+    assert run["state"] == "unpublished", run
+    assert "No space left" in run["publication"]["message"], run
+    ballast.unlink()
+
+    node.finished(run, "succeeded")
+    assert published(remote) == {"x.txt": "x" * 100_000}
+    node.stop()
 
 
-def _fill(disk: Path) -> Path:
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return ballast
-
-
-def test_a_full_disk_at_the_remote_is_told_and_survived(serve: Serve, tmp_path: Path) -> None:
-    with _small_disk(tmp_path / "disk", 3):
-        remote = bare(tmp_path / "disk" / "data.git")
-        commit(tmp_path / "remotes" / "probe", tool_files(remote))
-        node = serve()
-        node.install(tmp_path / "remotes" / "probe")
-        ballast = _fill(tmp_path / "disk")
-
-        run = node.ended(node.run("Write", "x" * 100_000, "x.txt"))
-        assert run["state"] == "unpublished", run
-        assert "No space left" in run["publication"]["message"], run
-        ballast.unlink()
-
-        node.finished(run, "succeeded")
-        assert published(remote) == {"x.txt": "x" * 100_000}
-        node.stop()
-
-
-def test_a_full_disk_of_the_node_loses_no_run_and_no_file(serve: Serve, tmp_path: Path, remote: Path) -> None:
+def test_a_full_disk_of_the_node_loses_no_run_and_no_file(
+    serve: Serve, tmp_path: Path, remote: Path, small_disk: Callable[[Path, int], None]
+) -> None:
     script = (
         'set -eu\nprintf data > "$MAO_DATA_DIR/$MAO_RUN_ID.txt"\ntouch "$1"\n'
         'while ! test -e "$2"; do sleep 0.05; done\nhead -c 100000 /dev/zero | tr "\\0" "x"\n'
     )
     commit(tmp_path / "remotes" / "probe", tool_files(remote, scripts={"Wait": script}, arguments={"Wait": 2}))
-    with _small_disk(tmp_path / "home-alpha", 24):
-        node = serve()
-        node.install(tmp_path / "remotes" / "probe")
-        run = node.run("Wait", str(tmp_path / "begun"), str(tmp_path / "go"))
-        eventually((tmp_path / "begun").exists, "the tool has written its data")
-        ballast = _fill(tmp_path / "home-alpha")
+    small_disk(tmp_path / "home-alpha", 24)
+    node = serve()
+    node.install(tmp_path / "remotes" / "probe")
+    run = node.run("Wait", str(tmp_path / "begun"), str(tmp_path / "go"))
+    eventually((tmp_path / "begun").exists, "the tool has written its data")
+    ballast = fill(tmp_path / "home-alpha")
 
-        (tmp_path / "go").touch()
-        refused = node.request("POST", "/api/v1/runs", {"tool": "probe", "command": "Wait", "arguments": ["a", "b"]})
-        assert (refused.status, refused.json["code"]) == (503, "disk-full")
-        assert node.request("GET", f"/api/v1/runs/{run['id']}").json["state"] in {
-            "running",
-            "publishing",
-            "unpublished",
-        }
-        assert published(remote) == {}
-        ballast.unlink()
+    (tmp_path / "go").touch()
+    refused = node.request("POST", "/api/v1/runs", {"tool": "probe", "command": "Wait", "arguments": ["a", "b"]})
+    assert (refused.status, refused.json["code"]) == (503, "disk-full")
+    assert node.request("GET", f"/api/v1/runs/{run['id']}").json["state"] in {
+        "running",
+        "publishing",
+        "unpublished",
+    }
+    assert published(remote) == {}
+    ballast.unlink()
 
-        run = node.finished(run, "succeeded")
-        assert published(remote) == {f"{run['id']}.txt": "data"}
-        assert run["log_dropped"] > 0
-        assert len(node.api("GET", "/runs")["items"]) == 1
-        node.stop()
+    run = node.finished(run, "succeeded")
+    assert published(remote) == {f"{run['id']}.txt": "data"}
+    assert run["log_dropped"] > 0
+    assert len(node.api("GET", "/runs")["items"]) == 1
+    node.stop()

@@ -52,6 +52,7 @@ class Daemon:
     def start(self) -> None:
         """Begin, in a thread of its own."""
         running.sweep(self._node)
+        installing.sweep(self._node)
         self._node.listen(self.wake)
         self._thread.start()
 

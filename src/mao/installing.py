@@ -280,7 +280,7 @@ def _switch(node: LocalNode, installation: Installation) -> bool:
         }
     )
     node.store.save(installed)
-    sweep(node, installed)
+    _sweep(node, installed)
     return False
 
 
@@ -294,7 +294,17 @@ def _move_over(old: Path, new: Path) -> None:
         fsync(new)
 
 
-def sweep(node: LocalNode, installation: Installation) -> None:
+def sweep(node: LocalNode) -> None:
+    """Remove what is left in the tools' directory of installations that were removed or replaced."""
+    for directory in node.workspace.tools.iterdir():
+        installation = node.store.installation(directory.name)
+        if installation is None:
+            remove_tree(directory)
+        else:
+            _sweep(node, installation)
+
+
+def _sweep(node: LocalNode, installation: Installation) -> None:
     """Remove the directories of other attempts, and the tree of one that failed; its log stays."""
     kept = {installation.tree, installation.attempt.id}
     for directory in (node.workspace.tools / installation.tool.lower()).iterdir():
@@ -333,8 +343,10 @@ def _failed(node: LocalNode, installation: Installation, error: str, detail: str
     attempt = installation.attempt.model_copy(
         update={"step": Step.FAILED, "ended_at": now(), "error": error, "detail": detail}
     )
+    # First: on a full disk, the failure itself could not be recorded otherwise.
+    remove_tree(node.workspace.tree(installation.tool, attempt.id))
     state = InstallationState.INSTALLED if installation.commit else InstallationState.FAILED
     failed = installation.model_copy(update={"attempt": attempt, "state": state})
     node.store.save(failed)
-    sweep(node, failed)
+    _sweep(node, failed)
     return False

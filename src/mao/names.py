@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import AfterValidator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
@@ -75,5 +77,17 @@ def _checked_remote(url: str) -> str:
     return url
 
 
-Name = Annotated[str, AfterValidator(_checked_name)]
-Remote = Annotated[str, AfterValidator(_checked_remote)]
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """Has pydantic check a field; pydantic is not imported for it, as the command line pays for every import."""
+
+    check: Callable[[str], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema  # noqa: PLC0415  # see above
+
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+Name = Annotated[str, _Checked(_checked_name)]
+Remote = Annotated[str, _Checked(_checked_remote)]

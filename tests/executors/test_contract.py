@@ -263,8 +263,12 @@ def test_a_program_may_clean_up_in_its_grace(executor: Executor, new_job: NewJob
     assert log_of(job) == b"ready\ncleaned\n"
 
 
-def test_cancelling_ends_a_job_and_again_does_nothing_new(executor: Executor, new_job: NewJob, end_of: EndOf) -> None:
-    handle = executor.start(new_job("sleep", "1000"))
+def test_cancelling_ends_a_job_and_again_does_nothing_new(
+    executor: Executor, new_job: NewJob, end_of: EndOf, until: Until
+) -> None:
+    job = new_job("sh", "-c", "echo ready; exec sleep 1000")
+    handle = executor.start(job)
+    until(lambda: log_of(job) == b"ready\n")
     executor.cancel(handle)
     executor.cancel(handle)
     end = end_of(executor, handle)
@@ -272,6 +276,19 @@ def test_cancelling_ends_a_job_and_again_does_nothing_new(executor: Executor, ne
     assert (end.cause, end.exit_code, end.signal) == ("cancelled", None, 15)
     executor.cancel(handle)
     assert executor.poll(handle) == end
+
+
+def test_cancelling_at_any_moment_of_the_start_ends_a_job_at_once(
+    executor: Executor, new_job: NewJob, end_of: EndOf, tmp_path: Path
+) -> None:
+    for number in range(40):
+        job = new_job("sleep", "1000", directory=tmp_path / f"job {number}", grace=1000.0)
+        handle = executor.start(job)
+        time.sleep(number / 10_000)
+        executor.cancel(handle)
+        end = end_of(executor, handle)
+        assert isinstance(end, Ended)
+        assert (end.cause, end.signal) in [("cancelled", 15), ("cancelled", None)]
 
 
 def test_cancelling_what_has_ended_changes_nothing(executor: Executor, new_job: NewJob, end_of: EndOf) -> None:

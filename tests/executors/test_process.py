@@ -131,14 +131,14 @@ def test_the_program_inherits_no_signals_of_the_server_but_its_umask(
     executor: ProcessExecutor, new_job: NewJob, end_of: EndOf
 ) -> None:
     job = new_job("cat", "/proc/self/status")
-    before, umask = signal.signal(signal.SIGHUP, signal.SIG_IGN), os.umask(0o027)
+    before, umask = signal.signal(signal.SIGUSR2, signal.SIG_IGN), os.umask(0o027)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         handle = executor.start(job)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
         os.umask(umask)
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGUSR2, before)
     end_of(executor, handle)
     status = dict(line.split(":\t", 1) for line in log_of(job).decode().splitlines())
     assert (int(status["SigIgn"], 16), int(status["SigBlk"], 16), status["Umask"]) == (0, 0, "0027")

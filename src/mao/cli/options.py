@@ -1,0 +1,101 @@
+"""What many commands have in common: the form of their output, and the node they ask."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mao.cli.output import FORMATS, Output, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mao.client import Client
+
+def _remember(context: click.Context, _parameter: click.Parameter, value: str) -> Output:
+    if isinstance(context.obj, dict):
+        context.obj["output"] = value  # errors are told in the same form
+    return Output(value)
+
+
+def output_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` an `--output`; it gets an `Output`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMATS),
+        default=FORMATS[0],
+        show_default=True,
+        callback=_remember,
+        help="How to print the data.",
+    )(command)
+
+
+def asks_node(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` a `Client` of the node and an `Output`, with the options that say which."""
+
+    @functools.wraps(command)
+    def with_client(*args: Any, node_url: str | None, **kwargs: Any) -> None:
+        command(client_of(node_url), *args, **kwargs)
+
+    url = click.option(
+        "--node-url",
+        envvar="MAO_URL",
+        metavar="URL",
+        help="Address of the node (MAO_URL); server.listen of the configuration, if not given.",
+    )
+    return output_option(url(with_client))
+
+
+def client_of(node_url: str | None = None) -> Client:
+    """A client of the node at `node_url`, or of the one that the configuration describes."""
+    from mao.client import Client
+
+    return Client(node_url or configured_url(), tell=say)
+
+
+def configured_url() -> str:
+    """The address of the node that `mao serve` would serve."""
+    from mao import config
+
+    host, port = config.load().listen
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _known(path: str, key: str, incomplete: str) -> list[str]:
+    """Names for the completion of a shell, from the node; none if it does not answer at once."""
+    from mao.client import Client
+    from mao.errors import MaoError
+
+    try:
+        names = [item[key] for item in Client(configured_url(), timeout=1).pages(path)]
+    except MaoError:
+        return []
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def complete(path: str, key: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Completes a word from the `key` of the items listed at `path`."""
+    return lambda _context, _parameter, incomplete: _known(path, key, incomplete)
+
+
+def tool_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """An argument TOOL: a registered tool."""
+    return click.argument("tool", shell_complete=complete("/tools", "name"))(command)
+
+
+def installed_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """An argument TOOL: a tool that is on this node."""
+    return click.argument("tool", shell_complete=complete("/installations", "tool"))(command)
+
+
+def dataset_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """An argument NAME: a registered dataset."""
+    return click.argument("name", shell_complete=complete("/datasets", "name"))(command)
+
+
+def run_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """An argument RUN: the id of a run."""
+    return click.argument("run_id", metavar="RUN", shell_complete=complete("/runs", "id"))(command)
