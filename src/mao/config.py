@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _UNITS = {"": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_LAST_PORT = 65535
+_WEEK = 7 * 86_400
+_YEAR = 366 * 86_400
 
 
 def _name(text: str) -> str:
@@ -26,7 +29,7 @@ def _name(text: str) -> str:
 
 def _listen(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not port.isdigit() or int(port) > _LAST_PORT:
         raise ValueError("must be HOST:PORT, as in 127.0.0.1:8080")
     host = host.strip("[]")
     if host not in {"127.0.0.1", "::1", "localhost"}:
@@ -48,10 +51,22 @@ def _size(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
-def _positive(text: str) -> float:
-    if not float(text) > 0:
-        raise ValueError("must be more than 0")
-    return float(text)
+def _home(text: str) -> Path:
+    if not text:
+        raise ValueError("must not be empty")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("begins with '~', and that user has no home directory") from error
+
+
+def _seconds(most: int) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        if not 0 < float(text) <= most:
+            raise ValueError(f"must be more than 0 and at most {most}")
+        return float(text)
+
+    return read
 
 
 def _count(text: str) -> int:
@@ -83,9 +98,7 @@ SETTINGS: dict[str, Setting] = {
     "node.name": Setting(
         _name, "", "Name of this node in the cluster and in commits; the machine's name if not given."
     ),
-    "node.home": Setting(
-        lambda text: Path(text).expanduser().absolute(), "~/mao", "Directory of tools, runs, data and clones."
-    ),
+    "node.home": Setting(_home, "~/mao", "Directory of tools, runs, data and clones."),
     "server.listen": Setting(_listen, "127.0.0.1:8080", "Address and port of the HTTP server."),
     "registry.url": Setting(_registry, "sqlite", "Registry of tools and datasets: `sqlite`, embedded."),
     "runs.limit": Setting(_count, "8", "Runs at the same time."),
@@ -94,21 +107,24 @@ SETTINGS: dict[str, Setting] = {
         "50 MB",
         "Output of one run or installer that is kept; what comes after is dropped, and said so.",
     ),
-    "runs.time_limit": Setting(_positive, "86400", "Seconds until a run is ended, where its definition does not say."),
+    "runs.time_limit": Setting(
+        _seconds(_YEAR), "86400", "Seconds until a run is ended, where its definition does not say."
+    ),
     "runs.pass_environment": Setting(
         _names,
-        "PATH HOME USER LOGNAME LANG LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR http_proxy https_proxy no_proxy",
+        "PATH HOME USER LOGNAME LANG LC_ALL LC_CTYPE TZ TMPDIR SSL_CERT_FILE SSL_CERT_DIR"
+        " http_proxy https_proxy no_proxy",
         "Variables of the node's environment that tools and installers get.",
     ),
-    "install.time_limit": Setting(_positive, "3600", "Seconds until an installer is ended."),
-    "git.time_limit": Setting(_positive, "600", "Seconds until one exchange with a remote is ended."),
+    "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
+    "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
     "git.author_email": Setting(str, "", "E-mail address in the commits of this node; `mao@<node>` if not given."),
     "publishing.first_pause": Setting(
-        _positive, "5", "Seconds until a push is tried again after the first failure; then doubled."
+        _seconds(_YEAR), "5", "Seconds until a push is tried again after the first failure; then doubled."
     ),
     "publishing.longest_pause": Setting(
-        _positive, "3600", "Seconds that the growing pauses between pushes reach at most."
+        _seconds(_YEAR), "3600", "Seconds that the growing pauses between pushes reach at most."
     ),
 }
 
@@ -147,12 +163,13 @@ def _machine_name() -> str:
 def config_file(environment: Mapping[str, str]) -> Path | None:
     """The file that settings are read from: the first there is of those that interfaces name."""
     if named := environment.get("MAO_CONFIG"):
-        if not Path(named).is_file():
-            raise BadSetting(f"MAO_CONFIG names '{named}', which is not a file.")
         return Path(named)
     user = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config")
     candidates = (Path("mao.toml"), user / "mao" / "config.toml", Path("/etc/mao/config.toml"))
-    return next((path for path in candidates if path.is_file()), None)
+    try:
+        return next((path for path in candidates if path.is_file()), None)
+    except OSError as error:
+        raise BadSetting(f"It cannot be seen whether there is a configuration file: {error}.") from error
 
 
 def _from_file(path: Path) -> dict[str, tuple[str, str]]:

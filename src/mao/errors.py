@@ -12,9 +12,9 @@
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning
     │   └── RemoteRewritten, PathClash
     ├── OutsideFailed    502, exit 5   mend what we called
-    │   ├── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
+    │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
-    │   ├── NodeUnreachable, DiskFull, Stopping
+    │   └── NodeUnreachable, DiskFull, Stopping
     └── Denied           403, exit 7   show who you are, or ask for the right
         └── ForeignHost, ForeignOrigin
 

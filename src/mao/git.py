@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from mao.errors import DiskFull, GitFailed, MaoError, RemoteRefused, RemoteUnreachable
+from mao.errors import DiskFull, GitFailed, MaoError, RemoteRefused, RemoteUnreachable, Stopping
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = "MAO_GIT_OF"
 """The variable by which the git processes of a node are found again after the node was killed."""
+
+# What would point git at another repository, as inside a hook (git rev-parse --local-env-vars), or have it say more.
+_MISLEADING = re.compile(
+    r"GIT_(ALTERNATE_OBJECT_DIRECTORIES|CEILING_DIRECTORIES|COMMON_DIR|CONFIG|CONFIG_COUNT|CONFIG_PARAMETERS|DIR"
+    r"|GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|INTERNAL_SUPER_PREFIX|NAMESPACE|NO_REPLACE_OBJECTS|OBJECT_DIRECTORY"
+    r"|PREFIX|QUARANTINE_PATH|REPLACE_REF_BASE|SHALLOW_FILE|TEMPLATE_DIR|TRACE.*|WORK_TREE)"
+)
+
+_PATIENCE = 5.0
+"""Seconds that git gets to end by itself."""
 
 _SETTINGS = {
     # A repository's own hooks and monitors are other people's code.
@@ -32,6 +44,8 @@ _SETTINGS = {
     "advice.detachedHead": "false",
     "init.defaultBranch": "main",
     "submodule.recurse": "false",
+    # The one in which a remote gives single objects and says where its HEAD points while it is empty.
+    "protocol.version": "2",
     # A connection that brings less than 1 kB/s for a minute is dead: HTTP has no other time limit.
     "http.lowSpeedLimit": "1000",
     "http.lowSpeedTime": "60",
@@ -66,16 +80,17 @@ FAILURES = (
     Failure(
         "not-allowed",
         r"Authentication failed|could not read Username|could not read Password|error: 40[13]\b|Permission denied"
-        r"|access denied|not exported",
+        r"|access denied|not exported|dubious ownership",
         RemoteRefused,
     ),
     Failure("host-key", r"Host key verification failed|IDENTIFICATION HAS CHANGED", RemoteRefused),
     Failure(
         "no-such-repository",
-        r"does not appear to be a git repository|repository '[^']*' (not found|does not exist)|not a git repository",
+        r"does not appear to be a git repository|[Rr]epository ('[^']*' )?(not found|does not exist)"
+        r"|could not be found or you don't have permission",
         RemoteRefused,
     ),
-    Failure("refused-by-remote", r"\[remote rejected\]", RemoteRefused),
+    Failure("refused-by-remote", r"\[remote rejected\]|error: 413\b", RemoteRefused),
     Failure(
         "unreachable",
         r"Connection refused|Couldn't connect|Could not resolve host|unable to look up|Temporary failure in name"
@@ -86,7 +101,7 @@ FAILURES = (
 )
 
 
-_PASSWORD = re.compile(r"//([^/:@\s]+):[^/@\s]+@")
+_PASSWORD = re.compile(r"//[^/\s:@]*:[^/\s]*@")  # before it may be a token, that some hosts take for a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +128,11 @@ class Git:
     allow_http: bool = False
     _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _dropped: ClassVar[frozenset[str]] = frozenset(
-        # What would point git at another repository, as inside a hook.
-        {
-            "GIT_DIR",
-            "GIT_WORK_TREE",
-            "GIT_INDEX_FILE",
-            "GIT_OBJECT_DIRECTORY",
-            "GIT_CEILING_DIRECTORIES",
-            "GIT_PREFIX",
-        }
-    )
+    _closed: bool = False
 
     def environment(self) -> dict[str, str]:
         """The environment of every git command."""
-        kept = {name: value for name, value in os.environ.items() if name not in self._dropped}
+        kept = {name: value for name, value in os.environ.items() if not _MISLEADING.fullmatch(name)}
         settings = list(_SETTINGS.items())
         numbered = {f"GIT_CONFIG_KEY_{i}": key for i, (key, _) in enumerate(settings)}
         numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, (_, value) in enumerate(settings)}
@@ -143,22 +148,30 @@ class Git:
                 "GIT_OPTIONAL_LOCKS": "0",
                 "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if self.allow_http else ""),
                 "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh")
-                + " -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4",
+                + " -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4"
+                # A shared connection that outlives git keeps its pipes open, and git would seem to hang.
+                + " -oControlMaster=no",
             }
         )
 
     def start(self, *args: str, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        """Start git for a dialogue; end it with `finish`."""
-        process = subprocess.Popen(
-            ["git", *args],
-            cwd=cwd,
-            env=self.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,  # so that all of it can be ended
-        )
-        with self._lock:
+        """Start git for a dialogue; end it with `finish`.
+
+        Raises:
+            Stopping: after `close`.
+        """
+        with self._lock:  # what `close` does not see is not started
+            if self._closed:
+                raise _stopping(args)
+            process = subprocess.Popen(
+                ["git", *args],
+                cwd=cwd,
+                env=self.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,  # so that all of it can be ended
+            )
             self._live.add(process)
         return process
 
@@ -167,22 +180,26 @@ class Git:
 
         Raises:
             RemoteUnreachable: it took longer than the time limit, and was ended.
+            Stopping: it was ended by `close`.
         """
+        limit = time_limit or self.time_limit
+        args = tuple(map(str, process.args[1:])) if isinstance(process.args, list) else ()
         try:
-            out, err = process.communicate(given, timeout=time_limit or self.time_limit)
-        except subprocess.TimeoutExpired:
+            out, err = process.communicate(given, timeout=limit)
+        except (subprocess.TimeoutExpired, ValueError):  # ValueError: `close` has closed its pipes
             _end(process)
+            if self._closed:
+                raise _stopping(args) from None
             raise RemoteUnreachable(
-                f"git {_verb(process)} was ended after {time_limit or self.time_limit:g} s without an answer (timed out).",
-                cause="timed-out",
+                f"git {_verb(args)} was ended after {limit:g} s without an answer (timed out).", cause="timed-out"
             ) from None
-        except BrokenPipeError:
-            out, err = process.communicate()
         finally:
-            with self._lock:
-                self._live.discard(process)
             if process.poll() is None:
                 _end(process)
+            with self._lock:
+                self._live.discard(process)
+        if process.returncode != 0 and self._closed:
+            raise _stopping(args)
         return Output(process.returncode, out, (err or b"").decode("utf-8", "replace").strip())
 
     def attempt(self, *args: str, cwd: Path, given: bytes = b"", time_limit: float | None = None) -> Output:
@@ -202,11 +219,14 @@ class Git:
         return output.out
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs; who waits for it gets `Stopping`, and nothing is started any more."""
         with self._lock:
+            self._closed = True
             live = list(self._live)
         for process in live:
-            _end(process)
+            _signal(process, signal.SIGTERM)
+        for process in live:
+            _signal(process, signal.SIGKILL, after=_PATIENCE)
 
 
 def classify(text: str) -> Failure | None:
@@ -217,32 +237,40 @@ def classify(text: str) -> Failure | None:
 def failure(output: Output, args: tuple[str, ...]) -> MaoError:
     """The error that a failed git command is."""
     words = output.err or f"exit status {output.status}"
-    kind = classify(words + "\n" + output.out.decode("utf-8", "replace"))
-    verb = next((arg for arg in args if not arg.startswith("-")), "git")
-    detail = f"git {verb}: " + _PASSWORD.sub(r"//\1:***@", words)
+    kind = classify(words)
+    detail = _PASSWORD.sub("//***@", f"git {_verb(args)}: {words}")
     return kind.error(detail, cause=kind.cause) if kind else GitFailed(detail)
 
 
 def fetchable(url: str) -> str:
     """`url` as git takes it for every transfer: a path would be copied whole, whatever depth is asked for."""
-    return f"file://{url}" if url.startswith("/") else url
+    return f"file://{quote(url)}" if url.startswith("/") else url
 
 
-def _verb(process: subprocess.Popen[bytes]) -> str:
-    args = process.args if isinstance(process.args, list) else []
-    return next((str(arg) for arg in args[1:] if not str(arg).startswith("-")), "")
+def _verb(args: tuple[str, ...]) -> str:
+    rest = list(args)
+    while rest[:1] == ["-c"]:
+        del rest[:2]
+    return next((arg for arg in rest if not arg.startswith("-")), "")
+
+
+def _stopping(args: tuple[str, ...]) -> Stopping:
+    return Stopping(f"git {_verb(args)} was ended: this node is stopping. It is begun again at its next start.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End git and what it started. It first gets the chance to take its locks away."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(timeout=5)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
+    _signal(process, signal.SIGTERM)
+    _signal(process, signal.SIGKILL, after=_PATIENCE)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # what was still to be written to it
+                pipe.close()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int, after: float = 0) -> None:
+    """Signal git and what it started, once git has ended or `after` seconds have gone by."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

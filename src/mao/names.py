@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SCHEMES = {"https", "http", "ssh", "file"}
+
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file: a clone on Windows could not hold these.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
 
@@ -26,7 +29,7 @@ def name_fault(name: str) -> str | None:
     if name.split(".", maxsplit=1)[0].lower() in _DEVICES:
         return "is the name of a device on Windows"
     # git-check-ref-format(1): a name becomes part of a ref.
-    if ".." in name or name.endswith((".", ".lock", ".git")):
+    if ".." in name or name.lower().endswith((".", ".lock", ".git")):
         return "is reserved by git: no '..', and no '.', '.lock' or '.git' at its end"
     return None
 
@@ -36,18 +39,16 @@ def remote_fault(url: str) -> str | None:
 
     Only transports that cannot be made to run a command are let through (gitremote-helpers(7): `ext::`).
     """
-    if not url or url.startswith("-") or any(ord(c) < 32 or ord(c) == 127 for c in url):
+    if not url or url.startswith("-") or _CONTROL.search(url):
         return "must not be empty, begin with '-' or hold control characters"
     if "::" in url.split("/", maxsplit=1)[0]:
         return "names a git remote helper, which could run a command; give https://, ssh:// or file://"
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url)
-    if scheme:
-        if scheme[1].lower() not in {"https", "http", "ssh", "file"}:
-            return f"has the scheme '{scheme[1]}'; give https://, ssh:// or file://"
-        if not scheme[2] or scheme[2].startswith("-"):
-            return "has no host or path, or one that begins with '-'"
-        return None
-    scp_like = re.match(r"([^/:]+):(.+)", url)
+    if scheme and scheme[1].lower() not in _SCHEMES:
+        return f"has the scheme '{scheme[1]}'; give https://, ssh:// or file://"
+    if scheme and (not scheme[2] or scheme[2].startswith("-")):
+        return "has no host or path, or one that begins with '-'"
+    scp_like = None if scheme else re.match(r"([^/:]+):(.+)", url)
     if scp_like and scp_like[2].startswith("-"):
         return "has a path that begins with '-'"
     return None

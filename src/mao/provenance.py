@@ -33,7 +33,7 @@ def message(run: Run) -> str:
         "MAO-Ended": rfc3339(run.ended_at or started),
         "MAO-Version": __version__,
     }
-    subject = f"sync {started:%Y-%m-%d}: {run.tool} {_one_line(run.command)}"
+    subject = f"sync {rfc3339(started)[:10]}: {run.tool} {_one_line(run.command)}"
     return subject + "\n\n" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
 
 

@@ -28,12 +28,17 @@ class SqliteFile:
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self._lock = threading.RLock()
         self._connection = apsw.Connection(str(path), statementcachesize=100)
-        self._connection.set_busy_timeout(10_000)
-        self._connection.pragma("journal_mode", "wal")
-        # In WAL mode only FULL keeps the last transactions through a power loss (sqlite.org/pragma.html).
-        self._connection.pragma("synchronous", "full")
-        path.chmod(0o600)
-        self._migrate(migrations)
+        try:
+            with _disk_errors(path):
+                self._connection.set_busy_timeout(10_000)
+                self._connection.pragma("journal_mode", "wal")
+                # In WAL mode only FULL keeps the last transactions through a power loss (sqlite.org/pragma.html).
+                self._connection.pragma("synchronous", "full")
+            path.chmod(0o600)
+            self._migrate(migrations)
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _migrate(self, migrations: Sequence[str]) -> None:
         with self.transaction():
@@ -49,29 +54,24 @@ class SqliteFile:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside is stored when this ends, or none of it.
+        """All that is written inside is stored when this ends, or none of it; one inside another is part of it.
 
         It takes the writer's lock at once: a transaction that reads first and then writes would fail with "locked".
 
         Raises:
             DiskFull: nothing was stored.
         """
-        with self._lock:
-            outermost = not self._connection.in_transaction
-            try:
-                if outermost:
-                    self._connection.execute("BEGIN IMMEDIATE")
+        with self._lock, _disk_errors(self._connection.filename):
+            if self._connection.in_transaction:
                 yield
-                if outermost:
-                    self._connection.execute("COMMIT")
-            except BaseException as error:
-                if outermost and self._connection.in_transaction:
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite has ended it itself after some errors
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, apsw.FullError | apsw.IOError):
-                    raise DiskFull(
-                        f"{self._connection.filename} could not be written ({error})."
-                        " Make room on the disk; nothing was changed."
-                    ) from error
                 raise
 
     def rows(self, sql: str, *values: apsw.SQLiteValue) -> list[Row]:
@@ -82,3 +82,11 @@ class SqliteFile:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+
+@contextmanager
+def _disk_errors(path: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (apsw.FullError, apsw.IOError) as error:
+        raise DiskFull(f"{path} could not be written ({error}). Make room on the disk; nothing was changed.") from error

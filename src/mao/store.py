@@ -1,9 +1,12 @@
-"""This node's own memory: its runs, installations and clones, in SQLite. What a call changed is stored when it returns."""
+"""This node's own memory: its runs, installations and clones, in SQLite.
+
+What a call changed is stored when it returns.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mao.installation import Clone, CloneState, Installation, Step
 from mao.run import ENDED, PublicationState, Run
@@ -47,6 +50,15 @@ _MIGRATIONS = (
 _WAITING = frozenset({PublicationState.COLLECTING, PublicationState.PENDING, PublicationState.WAITING})
 
 
+class _Columns(NamedTuple):
+    kind: str
+    key: str
+    live: bool
+    state: str
+    tool: str | None
+    dataset: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class IdempotentRequest:
     """A request that came with an Idempotency-Key: a digest of it, and where its answer is."""
@@ -81,26 +93,23 @@ class Store:
         """Store the documents in place of what they were, and `request` with them: all or none."""
         with self._file.transaction():
             for document in documents:
-                self._write(*_columns(document), document.model_dump_json(by_alias=True))
+                self._write(_columns(document), document.model_dump_json(by_alias=True))
             if request is not None:
                 self.remember(request)
         self._notify()
 
     def remove(self, document: Document) -> None:
         """Forget a document; that it is gone stays in the feed of events."""
-        kind, key, _, state, tool, dataset = _columns(document)
         with self._file.transaction():
-            self._write(kind, key, False, state, tool, dataset, None)
+            self._write(_columns(document)._replace(live=False), None)
         self._notify()
 
-    def _write(self, kind: str, key: str, live: bool, *rest: str | None) -> None:  # noqa: FBT001  # a column
+    def _write(self, columns: _Columns, body: str | None) -> None:
         self._file.rows(
             "INSERT OR REPLACE INTO documents (kind, key, seq, live, state, tool, dataset, body)"
             " VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM documents), ?, ?, ?, ?, ?)",
-            kind,
-            key,
-            live,
-            *rest,
+            *columns,
+            body,
         )
 
     def _notify(self) -> None:
@@ -159,7 +168,7 @@ class Store:
         if after is not None:
             where += f" AND key {compare} ?"
         rows = self._file.rows(
-            f"SELECT key, body FROM documents WHERE kind = ? AND body IS NOT NULL{where} ORDER BY key {order} LIMIT ?",  # noqa: S608, E501  # columns are ours
+            f"SELECT key, body FROM documents WHERE kind = ? AND body IS NOT NULL{where} ORDER BY key {order} LIMIT ?",  # noqa: S608  # columns are ours
             kind,
             *wanted.values(),
             *([after] if after is not None else []),
@@ -205,16 +214,19 @@ class Store:
         """What this node published last at each of `paths`, as git's blob id, where it did."""
         found: dict[bytes, str] = {}
         for path in paths:
-            rows = self._file.rows("SELECT blob FROM own_files WHERE dataset = ? AND path = ?", dataset, path)
-            found |= {path: str(blob) for (blob,) in rows}
+            for (blob,) in self._file.rows(
+                "SELECT blob FROM own_files WHERE dataset = ? AND path = ?", dataset.lower(), path
+            ):
+                found[path] = str(blob)
         return found
 
     def published(self, run: Run, blobs: dict[bytes, str]) -> None:
         """Store `run`, and that this node published these blobs at these paths: both or neither."""
         with self._file.transaction():
             for path, blob in blobs.items():
-                self._file.rows("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset, path, blob)
-            self.save(run)
+                self._file.rows("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset.lower(), path, blob)
+            self._write(_columns(run), run.model_dump_json(by_alias=True))
+        self._notify()
 
     def close(self) -> None:
         self._file.close()
@@ -225,22 +237,18 @@ def _event(row: Row) -> Event:
     return Event(int(str(seq)), str(kind), str(key), None if body is None else str(body))
 
 
-def _columns(document: Document) -> tuple[str, str, bool, str, str | None, str | None]:
+def _columns(document: Document) -> _Columns:
     match document:
         case Run():
             publication = document.publication
             live = document.state not in ENDED or (publication is not None and publication.state in _WAITING)
-            return "run", document.id, live, document.state, document.tool.lower(), document.dataset.lower()
+            tool, dataset = document.tool.lower(), document.dataset.lower()
+            return _Columns("run", document.id, live, document.state, tool, dataset)
         case Installation():
             live = document.attempt.step not in {Step.DONE, Step.FAILED}
-            return (
-                "installation",
-                document.tool.lower(),
-                live,
-                document.state,
-                document.tool.lower(),
-                document.dataset,
-            )
+            tool, held = document.tool.lower(), document.dataset
+            return _Columns("installation", tool, live, document.state, tool, held.lower() if held else None)
         case Clone():
             live = document.state in {CloneState.CLONING, CloneState.REFRESHING}
-            return "clone", document.dataset.lower(), live, document.state, None, document.dataset.lower()
+            dataset = document.dataset.lower()
+            return _Columns("clone", dataset, live, document.state, None, dataset)

@@ -41,5 +41,5 @@ def new_id() -> str:
 
 
 def display(path: bytes | str) -> str:
-    """A file's path as text: bytes that are not UTF-8 are written as `\\xNN`."""
+    r"""A file's path as text: bytes that are not UTF-8 are written as `\xNN`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

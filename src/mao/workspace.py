@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import shutil
-import stat
+import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Workspace:
-    """Below `home`: `tools/<name>/<attempt>/tree`, `runs/<id>`, `datasets/<name>.git`, `clones/<name>`, `kept`, `tmp`."""
+    """Below `home`: `tools/<name>/<attempt>/tree`, `runs/<id>`, `datasets/<name>.git`, `clones/<name>`, `kept`, `tmp`.
+
+    What is being removed has `.gone-` before its name.
+    """
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -111,15 +115,20 @@ def disk_errors(doing: str) -> Iterator[None]:
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Give `path` this content so that a kill or a power loss leaves the old or the new, never a part."""
+    """Give `path` this content so that a kill or a power loss leaves the old or the new, never a part.
+
+    Raises:
+        DiskFull: the old is still there.
+    """
     part = path.with_name(path.name + ".part")
-    descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
-    part.replace(path)
-    fsync(path.parent)
+    with disk_errors(f"'{path}'"):
+        descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        part.replace(path)
+        fsync(path.parent)
 
 
 def fsync(path: Path) -> None:
@@ -133,23 +142,21 @@ def fsync(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, read-only folders too; it may be half gone already."""
-    aside = path.with_name(f".gone-{path.name}")
-    for doomed in (aside, path):
-        if doomed == path:
-            try:
-                path.rename(aside)  # from here on nothing takes a half of it for the whole
-            except FileNotFoundError:
-                return
-            doomed = aside  # noqa: PLW2901  # it is the same thing under its new name
-        if doomed.is_symlink() or doomed.is_file():
-            doomed.unlink()
-        elif doomed.exists():
-            _make_writable(doomed)
-            shutil.rmtree(doomed, ignore_errors=False)
+    gone = path.with_name(f".gone-{path.name}")
+    _remove(gone)  # what a call that was killed has left
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(gone)  # from here on nothing takes a half of it for the whole
+        _remove(gone)
 
 
-def _make_writable(root: Path) -> None:
-    for folder, _, _ in os.walk(root):
-        mode = os.lstat(folder).st_mode
-        if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
-            os.chmod(folder, 0o700)
+def _remove(doomed: Path) -> None:
+    if doomed.is_symlink() or not doomed.is_dir():
+        doomed.unlink(missing_ok=True)
+        return
+    try:
+        shutil.rmtree(doomed)
+    except (OSError, RecursionError):  # folders that may not be written to, or more levels than Python's stack
+        subprocess.run(["chmod", "-R", "u+rwX", "--", doomed], capture_output=True, check=False)
+        removed = subprocess.run(["rm", "-rf", "--", doomed], capture_output=True, check=False)
+        if removed.returncode:
+            raise OSError(removed.stderr.decode("utf-8", "replace").strip()) from None

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 import mao
-from mao.executor import Ended, Executor, Job, Lost
+from mao.executor import Ended, Executor, Job, Lost, Running
 from mao.executors.job_log import JobLog
 from mao.executors.process import FORKSERVER, ProcessExecutor
 
@@ -73,6 +76,20 @@ def test_other_signals_of_a_terminal_leave_the_supervisor_alone(
     end = end_of(executor, handle)
     assert isinstance(end, Ended)
     assert (end.cause, end.exit_code) == ("exited", 0)
+
+
+def test_a_program_that_closes_its_output_costs_its_supervisor_nothing(
+    executor: ProcessExecutor, new_job: NewJob
+) -> None:
+    job = new_job("sh", "-c", "exec >&- 2>&-; exec sleep 1000", time_limit=1)
+    handle = executor.start(job)
+    supervisor = psutil.Process(json.loads((job.directory / "started").read_bytes())["supervisor"])
+    used = 0.0
+    while isinstance(executor.poll(handle), Running):
+        with suppress(psutil.NoSuchProcess):
+            used = sum(supervisor.cpu_times()[:2])
+        time.sleep(0.01)
+    assert used < 0.1
 
 
 def test_a_stopped_tree_is_ended_all_the_same(executor: ProcessExecutor, new_job: NewJob, end_of: EndOf) -> None:

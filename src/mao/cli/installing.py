@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao.cli.options import asks_node, installed_argument, tool_argument
-from mao.cli.output import between, count, moment, raw, say
+from mao.cli.output import between, moment, raw, say
 from mao.client import at
 from mao.errors import CommandNotFound, NotFound, OutsideFailed, by_code
 
@@ -188,4 +188,4 @@ def log(client: Client, output: Output, tool: str, *, follow: bool) -> None:
     else:
         output.json({"tool": tool, "log": text})
     if not text:
-        say(f"The installer of '{tool}' has printed nothing ({count(0, 'byte')}).")
+        say(f"The installer of '{tool}' has printed nothing.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mao.client import Client
 
+
 def _remember(context: click.Context, _parameter: click.Parameter, value: str) -> Output:
     if isinstance(context.obj, dict):
         context.obj["output"] = value  # errors are told in the same form

@@ -76,9 +76,7 @@ def say(words: str) -> None:
 
 def raw(text: str, *, err: bool = False) -> None:
     """Pass on what a tool prints, as it is and at once."""
-    stream = click.get_binary_stream("stderr" if err else "stdout")
-    stream.write(text.encode("utf-8", "backslashreplace"))
-    stream.flush()
+    click.echo(text.encode("utf-8", "backslashreplace"), nl=False, err=err)
 
 
 def plain(text: str) -> str:
@@ -130,7 +128,7 @@ def _one_line(text: str) -> str:
 
 
 def _coloured(text: str, word: str) -> str:
-    colour = _COLOURS.get(word.split(" ")[0].rstrip(":,"))
+    colour = _COLOURS.get(word.split(" ", maxsplit=1)[0].rstrip(":,"))
     wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return f"\033[{colour}m{text}\033[0m" if colour and wanted else text
 

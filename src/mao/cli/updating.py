@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mao.client import Client
 
 _SHOWN_FILES = 30
+_FETCH = 900.0
+"""Seconds that the node may take to fetch the two commits."""
 
 
 @click.command()
@@ -35,8 +37,7 @@ def update(client: Client, output: Output, tool: str, commit: str | None, *, yes
             f" ({installation['attempt']['detail'] or installation['attempt']['step']})."
             f" 'mao tool install {tool}' installs it."
         )
-    path = at("installations", tool, "update")
-    preview = client.get(path, timeout=900, **({"commit": commit} if commit else {}))
+    preview = client.get(at("installations", tool, "update"), timeout=_FETCH, commit=commit)
     if preview["old_commit"] == preview["new_commit"]:
         say(f"'{preview['tool']}' is at commit {preview['new_commit'][:12]} already: nothing to do.")
         if not output.is_table:

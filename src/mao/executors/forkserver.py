@@ -33,7 +33,6 @@ def main() -> None:
     for number in HANDLED:
         signal.signal(number, _nothing)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps supervisors that end
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     gc.freeze()  # the collector would write to, and so copy, pages that the supervisors share
     pending = b""
     while chunk := os.read(0, CHUNK):

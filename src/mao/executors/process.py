@@ -161,10 +161,7 @@ class _Forkserver:
             while time.monotonic() < give_up:
                 try:
                     problem = self._ask(directory)
-                except (
-                    ConnectionError,
-                    TimeoutError,
-                ):  # it was killed, or its supervisor was: both can be redone
+                except (ConnectionError, TimeoutError):  # somebody was killed: a second try can do no harm
                     self._end()
                 else:
                     if problem:

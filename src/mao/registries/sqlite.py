@@ -68,9 +68,7 @@ class SqliteRegistry:
         return revision
 
     def _revision(self) -> int:
-        ((revision,),) = self._file.rows(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'"
-        )
+        ((revision,),) = self._file.rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'changes'")
         assert isinstance(revision, int)  # noqa: S101  # for the type checker: the query has no other answer
         return revision
 

@@ -1,0 +1,159 @@
+"""`mao doctor`: whether this machine has what a node needs, and what to do if it has not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mao import __version__
+from mao.cli.options import configured_url, output_option
+from mao.errors import MaoError, NodeUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mao.cli.output import Output
+
+_PYTHON = (3, 11)
+_GIT = (2, 30)
+_SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a database that two processes write
+_TIGHT = 1_000_000_000
+_FULL = 100_000_000
+"""Bytes free at which a node is short of room, and at which it will soon stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: `ok`, `warn` (it works, but look) or `fail` (a node would not work)."""
+
+    check: str
+    result: str
+    found: str
+    advice: str = ""
+
+
+@click.command()
+@output_option
+@click.pass_context
+def doctor(context: click.Context, output: Output) -> None:
+    """Check whether this machine has what a node needs.
+
+    Exits with 0 if nothing fails (warnings are none of that), and with 1 otherwise.
+    """
+    findings = [_checked(name, check) for name, check in _CHECKS.items()]
+    columns = {
+        "CHECK": lambda f: f["check"],
+        "RESULT": lambda f: f["result"],
+        "FOUND": lambda f: f["found"],
+        "WHAT TO DO": lambda f: f["advice"],
+    }
+    output.values([asdict(finding) for finding in findings], columns, "")
+    context.exit(1 if any(finding.result == "fail" for finding in findings) else 0)
+
+
+def _checked(name: str, check: Callable[[str], Finding]) -> Finding:
+    try:
+        return check(name)
+    except (MaoError, OSError, subprocess.SubprocessError) as error:
+        return Finding(name, "fail", str(error), "See what it says.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", text)[:3]))
+
+
+def _at_least(name: str, found: str, wanted: tuple[int, ...], advice: str) -> Finding:
+    if _version(found) >= wanted:
+        return Finding(name, "ok", found)
+    return Finding(name, "fail", found, f"{'.'.join(map(str, wanted))} or later is needed. {advice}")
+
+
+def _python(name: str) -> Finding:
+    return _at_least(name, ".".join(map(str, sys.version_info[:3])), _PYTHON, "Install MAO with a newer Python.")
+
+
+def _git(name: str) -> Finding:
+    if shutil.which("git") is None:
+        return Finding(name, "fail", "not on the PATH", "Install git: it brings tools here and data away.")
+    said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    return _at_least(name, said.strip().removeprefix("git version "), _GIT, "Install a newer git.")
+
+
+def _sqlite(name: str) -> Finding:
+    try:
+        import apsw
+    except ImportError as error:
+        return Finding(name, "fail", str(error), "Install MAO again: apsw is one of its dependencies.")
+    return _at_least(name, apsw.sqlite_lib_version(), _SQLITE, "Install a newer apsw, from its wheel.")
+
+
+def _configuration(name: str) -> Finding:
+    from mao import config
+
+    config.load()
+    file = config.config_file(os.environ)
+    return Finding(name, "ok", str(file.absolute()) if file else "no file: defaults and environment")
+
+
+def _home(name: str) -> Finding:
+    from mao import config
+
+    home = config.load().home
+    place = home
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return Finding(
+            name, "fail", f"{place} cannot be written to", "Give the node another home (MAO_NODE__HOME), or the right."
+        )
+    free = shutil.disk_usage(place).free
+    found = f"{home}{'' if place == home else ' (is made at the start)'}, {free / 1e9:.1f} GB free"
+    if free < _FULL:
+        return Finding(name, "fail", found, "Make room, or give the node another home (MAO_NODE__HOME).")
+    return Finding(name, "warn" if free < _TIGHT else "ok", found, "Make room soon." if free < _TIGHT else "")
+
+
+def _executor(name: str) -> Finding:
+    if not Path("/proc/self/stat").exists():
+        return Finding(name, "fail", "no /proc", "Mount it: without it no run can be ended with all its processes.")
+    with tempfile.TemporaryDirectory() as directory:
+        os.mkfifo(Path(directory) / "wake")
+    bash = shutil.which("bash")
+    if bash is None:
+        return Finding(name, "warn", "/proc and named pipes, no bash", "Install bash: most tools are started with it.")
+    return Finding(name, "ok", f"/proc, named pipes, {bash}")
+
+
+def _node(name: str) -> Finding:
+    from mao.client import Client
+
+    url = os.environ.get("MAO_URL") or configured_url()
+    try:
+        version = Client(url).ready()["version"]
+    except NodeUnreachable as error:
+        return Finding(
+            name, "warn", f"none at {url}", "" if "no MAO node" in error.detail else "'mao serve' starts it."
+        )
+    if version != __version__:
+        return Finding(name, "warn", f"{url}, version {version}", f"This is {__version__}: start the node again.")
+    return Finding(name, "ok", f"{url}, version {version}")
+
+
+_CHECKS: dict[str, Callable[[str], Finding]] = {
+    "python": _python,
+    "git": _git,
+    "sqlite": _sqlite,
+    "configuration": _configuration,
+    "home": _home,
+    "executor": _executor,
+    "node": _node,
+}

@@ -1,0 +1,160 @@
+"""`mao run`: look at the runs of this node, follow, cancel and publish them."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mao.cli.options import asks_node, complete, run_argument
+from mao.cli.output import between, moment, say, seconds, size
+from mao.cli.running import UNENDED, conclude, conflicts, describe, follow, outcome
+from mao.client import at
+from mao.errors import RunEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mao.cli.output import Output
+    from mao.client import Client
+
+_STATES = ("queued", "running", "publishing", "succeeded", "failed", "cancelled", "timed-out", "lost", "unpublished")
+
+_COLUMNS: dict[str, Callable[[Any], str]] = {
+    "RUN": lambda run: run["id"],
+    "STATE": lambda run: run["state"],
+    "TOOL": lambda run: run["tool"],
+    "COMMAND": lambda run: run["command"],
+    "CREATED": lambda run: moment(run["created_at"]),
+    "TOOK": lambda run: between(run["started_at"], run["ended_at"]),
+    "DATA": lambda run: describe(run["publication"]) if run["publication"] else run["reason"] or "",
+}
+
+
+@click.group()
+def run() -> None:
+    """Look at the runs of this node, follow, cancel and publish them."""
+
+
+@run.command("list")
+@click.option("--tool", help="Runs of this tool.", shell_complete=complete("/installations", "tool"))
+@click.option("--state", type=click.Choice(_STATES), help="Runs in this state.")
+@click.option("--dataset", help="Runs that publish to this dataset.", shell_complete=complete("/datasets", "name"))
+@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all.")
+@asks_node
+def list_runs(client: Client, output: Output, limit: int, **filters: str | None) -> None:
+    """List the runs of this node, the newest first."""
+    page_size = min(limit + 1, 500) if limit else 500
+    runs = client.pages("/runs", page_size=page_size, **filters)
+    listed = list(islice(runs, limit + 1)) if limit else list(runs)
+    none = "No such run is known on this node." if any(filters.values()) else "Nothing has been run on this node yet."
+    output.values(listed[: limit or None], _COLUMNS, none)
+    if limit and len(listed) > limit:
+        say(f"There are older ones: --limit {limit * 10} or --limit 0 shows them.")
+
+
+@run.command()
+@run_argument
+@asks_node
+def show(client: Client, output: Output, run_id: str) -> None:
+    """Show all that is known of a run: its state, arguments, times, files, and the way of its data."""
+    output.value(client.get(at("runs", run_id)), _lines)
+
+
+def _lines(run: Any) -> Iterator[tuple[str, str]]:
+    yield "run", run["id"]
+    yield "state", f"{run['state']}: {run['reason']}" if run["reason"] else run["state"]
+    if run["cancel_requested"] and run["state"] in UNENDED:
+        yield "", "to be cancelled"
+    yield "tool", f"{run['tool']} at commit {run['tool_commit']}"
+    yield "command", run["command"]
+    given = [f"{name} = {'(secret)' if value is None else repr(value)}" for name, value in run["arguments"].items()]
+    yield "arguments", "\n".join(given) or "none"
+    yield "node", run["node"]
+    yield "created", moment(run["created_at"])
+    if run["started_at"]:
+        yield "started", moment(run["started_at"])
+    if run["ended_at"]:
+        yield "ended", f"{moment(run['ended_at'])}, after {between(run['started_at'], run['ended_at']) or 'nothing'}"
+    if run["exit_code"] is not None or run["signal"]:
+        yield "exit", f"signal {run['signal']}" if run["signal"] else f"status {run['exit_code']}"
+    if run["cpu_seconds"] is not None:
+        yield "used", f"{seconds(run['cpu_seconds'])} of CPU, {size(run['max_rss'])} of memory at most"
+    if run["log_bytes"] is not None:
+        dropped = f", {size(run['log_dropped'])} more were dropped" if run["log_dropped"] else ""
+        yield "log", f"{size(run['log_bytes'])}{dropped}"
+    yield "dataset", run["dataset"] if run["publish"] else f"{run['dataset']} (not to be pushed)"
+    if run["publication"]:
+        yield from _publication_lines(run["publication"])
+
+
+def _publication_lines(publication: Any) -> Iterator[tuple[str, str]]:
+    commit = f"{publication['commit']} on {publication['branch']}" if publication["commit"] else ""
+    files = [f"{file['path']} ({size(file['size'])})" for file in publication["files"]]
+    lines = {
+        "publication": describe(publication),
+        "remote": publication["remote"],
+        "commit": commit,
+        "base": publication["base"],
+        "files": "\n".join(files),
+        "conflicts": "\n".join(conflicts(publication)),
+        "left out": "\n".join(publication["left_out"]),
+        "attempts": str(publication["attempts"] or ""),
+        "next try": moment(publication["next_try_at"]),
+        "cause": publication["cause"],
+        "git says": (publication["message"] or "").strip(),
+        "pushed": moment(publication["pushed_at"]),
+    }
+    yield from ((label, text) for label, text in lines.items() if text)
+
+
+@run.command()
+@run_argument
+@click.option("-f", "--follow", "live", is_flag=True, help="Go on until the run has ended.")
+@asks_node
+def log(client: Client, output: Output, run_id: str, *, live: bool) -> None:
+    """Print what a run has printed so far.
+
+    With -f it goes on where it was when the node was restarted meanwhile.
+    """
+    if live:
+        ended = follow(client, run_id, err=not output.is_table)
+        say(outcome(ended))
+        if not output.is_table:
+            output.json(ended)
+    else:
+        text = client.ask("GET", at("runs", run_id, "log")).body
+        if output.is_table:
+            click.echo(text, nl=False)
+        else:
+            output.json({"run": run_id, "log": text.decode("utf-8", "replace")})
+
+
+@run.command()
+@run_argument
+@asks_node
+def cancel(client: Client, output: Output, run_id: str) -> None:
+    """End a run with its whole process tree, and wait until no process of it is left."""
+    client.post(at("runs", run_id, "cancel"))
+    ended = client.wait(at("runs", run_id), lambda run: run["state"] not in UNENDED)
+    say(outcome(ended))
+    if ended["state"] != "cancelled":
+        raise RunEnded(f"Run {run_id} had ended by itself before it could be cancelled: it is {ended['state']}.")
+    if not output.is_table:
+        output.json(ended)
+
+
+@run.command()
+@run_argument
+@click.option("--no-wait", is_flag=True, help="Return at once.")
+@asks_node
+def publish(client: Client, output: Output, run_id: str, *, no_wait: bool) -> None:
+    """Push the data of a run that was kept back, waits, or was refused; exits with 8 if that fails."""
+    asked = client.post(at("runs", run_id, "publish"))
+    if no_wait:
+        say(f"Publishing run {run_id}. 'mao run show {run_id}' tells how it stands.")
+        if not output.is_table:
+            output.json(asked)
+        return
+    conclude(output, client.wait(at("runs", run_id), lambda run: run["state"] not in UNENDED))
