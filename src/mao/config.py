@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,6 +172,8 @@ def config_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def _from_file(path: Path) -> dict[str, tuple[str, str]]:
+    import tomllib  # noqa: PLC0415  # most nodes have no file, and every command would pay for it
+
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

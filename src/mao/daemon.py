@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import cloning, installing, publishing, running
+from mao import building, cloning, ending, publishing, running
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState
@@ -52,7 +52,7 @@ class Daemon:
     def start(self) -> None:
         """Begin, in a thread of its own."""
         running.sweep(self._node)
-        installing.sweep(self._node)
+        building.sweep(self._node)
         self._node.listen(self.wake)
         self._thread.start()
 
@@ -152,11 +152,11 @@ def _publish(node: LocalNode, run_id: str) -> None:
     with node.locked("dataset", run.dataset), node.locked("run", run_id):
         run = running.find_run(node, run_id)
         if run.publication is not None and run.publication.state is PublicationState.COLLECTING:
-            running.collect(node, run)
+            ending.collect(node, run)
         else:
             publishing.publish(node, run)
 
 
 def _install(node: LocalNode, tool: str) -> None:
-    while installing.advance(node, tool):
+    while building.advance(node, tool):
         pass

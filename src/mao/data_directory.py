@@ -45,11 +45,14 @@ class DataFile:
             OutsideFailed: somebody changes it.
         """
         left = self.size
-        for chunk in self._read():
-            left -= len(chunk)
-            if left < 0:
-                break
-            yield chunk
+        try:
+            for chunk in self._read():
+                left -= len(chunk)
+                if left < 0:
+                    break
+                yield chunk
+        except OSError as error:
+            raise OutsideFailed(f"'{display(self.path)}' cannot be read: {error}", cause="file-changed") from error
         if left:
             raise OutsideFailed(f"'{display(self.path)}' changed while it was read.", cause="file-changed")
 

@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from mao.data_directory import DataFile
-from mao.errors import GitFailed, PathClash
-from mao.git import Output, classify, failure, fetchable
-from mao.values import display
+from mao.data_directory import make_durable
+from mao.errors import GitFailed, RemoteRefused
+from mao.fast_import import dialogue
+from mao.git import Output, failure, fetchable
 from mao.workspace import remove_tree, write_durably
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from mao.fast_import import Author, Existing, Placement
     from mao.git import Git
 
-_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+_REFS = "refs/heads/"
+_BRANCH = f"ref: {_REFS}"
+_UNKNOWN = "Not a valid commit name"
 _MISSING = re.compile(r"(?:object not found: |Can't load tree )([0-9a-f]{40})")
+# Of git and of its fast-import, repack, index-pack and unpack-objects.
+_LEFT_OVER = ("**/*.lock", "fast_import_crash_*", "objects/pack/.tmp-*", "objects/*/tmp_*", "objects/pack/*.keep")
 _MOST_PACKS = 30
 
 
@@ -38,27 +43,6 @@ class Tip:
 
     branch: str
     commit: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who commits, and when."""
-
-    name: str
-    email: str
-    moment: datetime
-
-    def __str__(self) -> str:
-        name = re.sub(r"[<>\n]", "", self.name)
-        email = re.sub(r"[<>\s]", "", self.email)
-        return f"{name} <{email}> {int(self.moment.timestamp())} +0000"
-
-
-Existing: TypeAlias = dict[bytes, str]
-"""The blob that each path has in a commit, where it has one."""
-
-Placement: TypeAlias = list[tuple[bytes, DataFile]]
-"""Where each file goes."""
 
 
 class DatasetCache:
@@ -95,45 +79,100 @@ class DatasetCache:
             OutsideFailed: git's words say why the remote could not be read; what was here is still here.
         """
         part = self._path.with_name(f"{self._path.name}.part")
-        remove_tree(part)
-        options = ("--bare", "--depth=1", "--filter=tree:0", "--no-tags", "--single-branch", "--quiet")
-        self._git.run("clone", *options, "--", self._url, str(part), cwd=self._path.parent)
-        head = (part / "HEAD").read_text().strip()
-        branch = head.removeprefix("ref: refs/heads/")
-        (part / "config").write_text(_CONFIG)  # forgets the remote: nothing may fetch but `_fetch`
-        resolved = self._git.attempt("rev-parse", "--verify", "--quiet", "HEAD^0", cwd=part)
-        tip = Tip("main" if branch == head else branch, resolved.out.decode().strip() or None)
+        tip = self._clone(part)
+        if tip.commit is None and (branch := self._branch()):
+            tip = self._clone(part, f"--branch={branch}")
+        write_durably(part / "config", _CONFIG)  # forgets the remote: nothing may fetch but `_fetch`
+        make_durable(part)
         remove_tree(self._path)
         part.rename(self._path)
         self.remember(tip)
         return tip
 
+    def _clone(self, part: Path, *more: str) -> Tip:
+        remove_tree(part)
+        options = ("--bare", "--depth=1", "--filter=tree:0", "--no-tags", "--single-branch", "--template=", "--quiet")
+        self._git.run("clone", *options, *more, "--", self._url, str(part), cwd=self._path.parent)
+        if self._git.run("rev-parse", "--show-object-format", cwd=part).strip() != b"sha1":
+            raise RemoteRefused(
+                "The dataset's repository names its objects by SHA-256, which this version cannot publish to."
+                " Make it anew without '--object-format=sha256'.",
+                cause="object-format",
+            )
+        head = (part / "HEAD").read_text().strip()
+        if not head.startswith(_BRANCH):
+            return Tip("main", None)  # the remote's HEAD is no branch: nothing can be pushed to it
+        resolved = self._git.attempt("rev-parse", "--verify", "--quiet", "HEAD^0", cwd=part)
+        return Tip(head.removeprefix(_BRANCH), resolved.out.decode().strip() or None)
+
+    def _branch(self) -> str | None:
+        """The branch to publish to where the remote's HEAD names none that is there; None if it has none at all."""
+        listed = self._git.run("ls-remote", "--heads", "--", self._url, cwd=self._path.parent).decode(
+            "utf-8", "replace"
+        )
+        there = [line.partition("\trefs/heads/")[2] for line in listed.splitlines()]
+        likely = [name for name in ("main", "master") if name in there] or there
+        if len(likely) > 1 and likely == there:
+            raise RemoteRefused(
+                f"The HEAD of the dataset's repository names no branch that is there, and there are several:"
+                f" {', '.join(there)}. Set its HEAD to the one to publish to (git symbolic-ref HEAD refs/heads/...).",
+                cause="no-branch",
+            )
+        return likely[0] if likely else None
+
     def prepare(self) -> None:
-        """Take away what a killed git left here. Nobody else uses the cache."""
-        for lock in self._path.rglob("*.lock"):
-            lock.unlink(missing_ok=True)
-        for crash in self._path.glob("fast_import_crash_*"):
-            crash.unlink()
+        """Take away what a killed git left here, and keep its packs few. Nobody else uses the cache."""
+        self._tidy()
         if len(list(self._path.glob("objects/pack/*.pack"))) > _MOST_PACKS:
-            self._git.run("repack", "--geometric=2", "-d", "-q", cwd=self._path)
+            with self._mended():
+                self._git.run("repack", "--geometric=2", "-d", "-q", cwd=self._path)
+
+    def _tidy(self) -> None:
+        for pattern in _LEFT_OVER:
+            for path in self._path.glob(pattern):
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _mended(self) -> Iterator[None]:
+        """If git fails for a reason that nothing outside explains, the cache is made anew the next time."""
+        try:
+            yield
+        except GitFailed:
+            (self._path / "tip.json").unlink(missing_ok=True)
+            raise
+        except FileNotFoundError as error:
+            raise GitFailed(f"{self._path} was removed meanwhile; it is made anew.") from error
 
     def refresh(self, branch: str) -> Tip:
         """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out."""
-        listed = self._git.run("ls-remote", "--", self._url, f"refs/heads/{branch}", cwd=self._path)
-        if not listed:
-            return Tip(branch, None)
-        self._fetch(f"+refs/heads/{branch}:refs/mao/remote")
-        commit = self._git.run("rev-parse", "--verify", "refs/mao/remote^0", cwd=self._path).decode().strip()
-        return Tip(branch, commit)
+        with self._mended():
+            self._tidy()
+            listed = self._git.run("ls-remote", "--", self._url, f"{_REFS}{branch}", cwd=self._path)
+            if not listed:
+                return Tip(branch, None)
+            self._fetch(f"+{_REFS}{branch}:refs/mao/remote")
+            commit = self._git.run("rev-parse", "--verify", "refs/mao/remote^0", cwd=self._path).decode().strip()
+            return Tip(branch, commit)
 
     def contains(self, tip: str, commit: str) -> bool:
-        """Whether `commit` is `tip` or came before it, as far as this cache knows of what came before."""
-        output = self._git.attempt("merge-base", "--is-ancestor", commit, tip, cwd=self._path)
-        if output.status > 1 and "Not a valid commit name" not in output.err:
-            raise failure(output, ("merge-base",))
-        return output.status == 0
+        """Whether `commit` is `tip` or came before it.
 
-    def _fetch(self, *refspecs: str, settings: tuple[str, ...] = ()) -> None:
+        The whole history is fetched (its commits, where the remote can leave the rest out) if `commit` is not known
+        here: the cache it was made in was thrown away.
+        """
+        with self._mended():
+            output = self._is_ancestor(commit, tip)
+            if _UNKNOWN in output.err and (self._path / "shallow").exists():
+                self._fetch("--unshallow", tip)
+                output = self._is_ancestor(commit, tip)
+            if output.status > 1 and _UNKNOWN not in output.err:
+                raise failure(output, ("merge-base",))
+            return output.status == 0
+
+    def _is_ancestor(self, commit: str, tip: str) -> Output:
+        return self._git.attempt("merge-base", "--is-ancestor", commit, tip, cwd=self._path)
+
+    def _fetch(self, *what: str, settings: tuple[str, ...] = ()) -> None:
         remote = (
             f"remote.origin.url={self._url}",
             "remote.origin.promisor=true",
@@ -141,7 +180,9 @@ class DatasetCache:
         )
         chosen = [word for setting in (*remote, *settings) for word in ("-c", setting)]
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0")
-        self._git.run(*chosen, "fetch", *options, "origin", *refspecs, cwd=self._path)
+        flags = [word for word in what if word.startswith("--")]
+        refspecs = [word for word in what if not word.startswith("--")]
+        self._git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self._path)
 
     def commit(
         self,
@@ -164,28 +205,30 @@ class DatasetCache:
         Raises:
             PathClash: a path is a folder in `base`, or a file is where it needs a folder.
         """
+        supplied: set[str] = set()
         while True:
-            process = self._git.start("fast-import", "--quiet", "--force", "--done", cwd=self._path)
-            try:
-                made = _dialogue(process, base, message, author, (list(paths), place))
-            except BrokenPipeError:
-                made = ""
-            except BaseException:
-                process.kill()
-                self._git.finish(process)
-                raise
-            output = self._git.finish(process)
-            if output.status == 0:
-                return made
-            self._supply(output)
+            with self._mended():
+                process = self._git.start("fast-import", "--quiet", "--force", "--done", cwd=self._path)
+                try:
+                    made = dialogue(process, base, message, author, (list(paths), place))
+                except BrokenPipeError:
+                    made = None
+                except BaseException:
+                    process.kill()
+                    self._git.finish(process)
+                    raise
+                output = self._git.finish(process)
+                if output.status == 0:
+                    return made
+                self._supply(output, supplied)
 
-    def _supply(self, output: Output) -> None:
+    def _supply(self, output: Output, supplied: set[str]) -> None:
         """Fetch the tree that fast-import missed."""
-        for crash in self._path.glob("fast_import_crash_*"):
-            crash.unlink()
         missing = _MISSING.search(output.err)
-        if missing is None:
+        if missing is None or missing[1] in supplied:
             raise failure(output, ("fast-import",))
+        supplied.add(missing[1])
+        self._tidy()
         self._fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
 
     def push(self, commit: str, branch: str) -> None:
@@ -194,81 +237,10 @@ class DatasetCache:
         Raises:
             OutsideFailed, DiskFull: its `cause` is one of `git.FAILURES`, and it holds git's own words.
         """
-        args = ("push", "--porcelain", self._url, f"{commit}:refs/heads/{branch}")
-        output = self._git.attempt(*args, cwd=self._path)
-        if output.status == 0:
-            return
-        flags = [line for line in output.out.decode("utf-8", "replace").splitlines() if line.startswith("!")]
-        words = "\n".join([*flags, *(line for line in output.err.splitlines() if not line.startswith("hint:"))])
-        known = classify(words)
-        raise failure(Output(output.status, b"", words), args) if known else GitFailed(f"git push: {words}")
-
-
-def _dialogue(
-    process: subprocess.Popen[bytes],
-    base: str | None,
-    message: str,
-    author: Author,
-    wanted: tuple[list[bytes], Callable[[Existing], Placement]],
-) -> str | None:
-    """Speak with fast-import (git-fast-import(1)): ask what `base` has, then write the commit."""
-    assert process.stdin is not None  # noqa: S101  # for the type checker: git is started with pipes
-    paths, place = wanted
-    existing = _existing(process, base, paths) if base else {}
-    placement = place(existing)
-    write = process.stdin.write
-    if not placement:
-        write(b"done\n")
-        process.stdin.flush()
-        return None
-    for mark, (_, file) in enumerate(placement, 2):
-        write(b"blob\nmark :%d\ndata %d\n" % (mark, file.size))
-        for chunk in file.chunks():
-            write(chunk)
-        write(b"\n")
-    text = message.encode()
-    write(b"commit refs/mao/publication\nmark :1\n")
-    write(f"author {author}\ncommitter {author}\n".encode())
-    write(b"data %d\n%s" % (len(text), text))
-    if base:
-        write(b"from %s\n" % base.encode())
-    for mark, (path, file) in enumerate(placement, 2):
-        write(b"M %s :%d %s\n" % (file.mode.encode(), mark, _quoted(path)))
-    write(b"\nget-mark :1\ndone\n")
-    process.stdin.flush()
-    return _line(process).decode().strip()
-
-
-def _existing(process: subprocess.Popen[bytes], base: str, paths: list[bytes]) -> Existing:
-    folders = {path[:at] for path in paths for at in range(len(path)) if path[at : at + 1] == b"/"}
-    found: Existing = {}
-    for path in (*sorted(folders), *paths):
-        assert process.stdin is not None  # noqa: S101  # as above
-        process.stdin.write(b"ls %s %s\n" % (base.encode(), _quoted(path)))
-        process.stdin.flush()
-        answer = _line(process)
-        if answer.startswith(b"missing "):
-            continue
-        mode, _, rest = answer.partition(b" ")
-        if (mode == b"040000") != (path in folders):
-            here, there = ("folder", "file") if path in folders else ("file", "folder")
-            raise PathClash(
-                f"'{display(path)}' is a {here} in the data of the run and a {there} in the dataset."
-                " Nothing was published; the files of the run are kept. Rename it in the tool, or in the dataset."
-            )
-        if path not in folders:
-            found[path] = rest.split()[1].decode()
-    return found
-
-
-def _line(process: subprocess.Popen[bytes]) -> bytes:
-    assert process.stdout is not None  # noqa: S101  # for the type checker: git is started with pipes
-    line: bytes = process.stdout.readline()
-    if not line:
-        raise BrokenPipeError  # git has ended; its words say why
-    return line
-
-
-def _quoted(path: bytes) -> bytes:
-    escaped = path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
-    return b'"%s"' % escaped
+        args = ("push", "--porcelain", "--", self._url, f"{commit}:{_REFS}{branch}")
+        with self._mended():
+            output = self._git.attempt(*args, cwd=self._path)
+            if output.status != 0:
+                flags = [line for line in output.out.decode("utf-8", "replace").splitlines() if line.startswith("!")]
+                words = [line for line in output.err.splitlines() if not line.startswith("hint:")]
+                raise failure(Output(output.status, b"", "\n".join([*flags, *words])), args)

@@ -8,11 +8,13 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mao.errors import DiskFull, GitFailed, MaoError, RemoteRefused, RemoteUnreachable, Stopping
+from mao.processes import kill_marked, marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +188,7 @@ class Git:
         args = tuple(map(str, process.args[1:])) if isinstance(process.args, list) else ()
         try:
             out, err = process.communicate(given, timeout=limit)
-        except (subprocess.TimeoutExpired, ValueError):  # ValueError: `close` has closed its pipes
+        except subprocess.TimeoutExpired:
             _end(process)
             if self._closed:
                 raise _stopping(args) from None
@@ -245,6 +247,20 @@ def failure(output: Output, args: tuple[str, ...]) -> MaoError:
 def fetchable(url: str) -> str:
     """`url` as git takes it for every transfer: a path would be copied whole, whatever depth is asked for."""
     return f"file://{quote(url)}" if url.startswith("/") else url
+
+
+def end_left_over(home: Path) -> None:
+    """End the git processes that an earlier life of the node in `home` has left running.
+
+    They first get the chance to take their locks away, also those at a remote on this machine.
+    """
+    give_up = time.monotonic() + _PATIENCE
+    for pid in marked(MARKER, str(home)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
+    while marked(MARKER, str(home)) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    kill_marked(MARKER, str(home))
 
 
 def _verb(args: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -85,6 +86,10 @@ class LocalNode:
     def author_email(self) -> str:
         """The address in this node's commits."""
         return self.config["git.author_email"] or f"mao@{self.config.node}"
+
+    def passed_environment(self) -> dict[str, str]:
+        """Those variables of the node's own environment that tools and installers get."""
+        return {name: os.environ[name] for name in self.config["runs.pass_environment"] if name in os.environ}
 
     def cache(self, dataset: str, url: str) -> DatasetCache:
         """What is kept of a dataset to publish to it."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mao import provenance
 from mao.data_directory import publishable
-from mao.dataset_cache import Author, DatasetCache, Existing, Placement, Tip
+from mao.dataset_cache import DatasetCache, Tip
 from mao.errors import (
     Conflict,
     DiskFull,
@@ -26,6 +26,7 @@ from mao.errors import (
     RemoteRewritten,
     RunEnded,
 )
+from mao.fast_import import Author, Existing, Placement
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
 from mao.values import display, now
 

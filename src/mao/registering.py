@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
-from mao.definition_file import FILE_NAMES, load
+from mao.definition_file import FILE_NAMES, MAX_BYTES, load
 from mao.errors import (
     BadDefinition,
     BadName,
@@ -24,6 +26,7 @@ from mao.errors import (
 from mao.git import fetchable
 from mao.names import is_absolute_remote, name_fault, nearest, remote_fault
 from mao.values import new_id, now
+from mao.yaml_tree import Fault, read_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +34,14 @@ if TYPE_CHECKING:
 
     from mao.definition import Definition
     from mao.local_node import LocalNode
+    from mao.yaml_tree import Location
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What git-check-ref-format(1) refuses, patterns of ls-remote among it.
 _NO_REF = re.compile(r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.lock$|\.$")
-_LARGEST_DEFINITION = 1 << 20
+_LARGEST_SHOWN = 1 << 20
+_LINK, _FOLDER = "120000", "040000"  # git's modes of what a commit holds
+_FILES = frozenset({"100644", "100755", "100664"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,8 @@ def register_tool(
         )
     if present is not None:
         _own(node, Tool.model_validate_json(present.value))
+    if if_revision is not None and (present is None or present.revision != if_revision):
+        raise StaleRevision(f"The tool '{definition.name}' has changed since it was read. Look at it again.")
     tool = Tool(
         name=definition.name,
         url=url,
@@ -129,28 +137,34 @@ def _register_dataset_of(node: LocalNode, tool: Tool) -> None:
     repo = tool.definition.data.repo
     check_remote(node, repo.remote)
     key = dataset_key(repo.name)
-    present = node.registry.get(key)
-    if present is None:
-        dataset = Dataset(
-            name=repo.name,
-            url=repo.remote,
-            description=f"Data of {tool.name}: {tool.definition.description}".strip(),
-            produced_by=(tool.name,),
-            license=tool.definition.license,
-            registered_by=node.config.node,
-            registered_at=now(),
-        )
-        node.registry.put(key, dataset.model_dump_json().encode(), if_revision=0)
-        return
-    dataset = Dataset.model_validate_json(present.value)
-    if dataset.url != repo.remote:
-        raise DatasetTaken(
-            f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
-            f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
-        )
-    if tool.name not in dataset.produced_by:
-        dataset = dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)})
-        node.registry.put(key, dataset.model_dump_json().encode(), if_revision=present.revision)
+    while True:
+        present = node.registry.get(key)
+        dataset = Dataset.model_validate_json(present.value) if present else _dataset_of(node, tool)
+        if dataset.url != repo.remote:
+            raise DatasetTaken(
+                f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
+                f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
+            )
+        if present and tool.name in dataset.produced_by:
+            return
+        if tool.name not in dataset.produced_by:
+            dataset = dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)})
+        with suppress(StaleRevision):  # another tool of this dataset was registered just now: look again
+            node.registry.put(key, dataset.model_dump_json().encode(), if_revision=present.revision if present else 0)
+            return
+
+
+def _dataset_of(node: LocalNode, tool: Tool) -> Dataset:
+    repo = tool.definition.data.repo
+    return Dataset(
+        name=repo.name,
+        url=repo.remote,
+        description=f"Data of {tool.name}: {tool.definition.description}".strip(),
+        produced_by=(tool.name,),
+        license=tool.definition.license,
+        registered_by=node.config.node,
+        registered_at=now(),
+    )
 
 
 def register_dataset(node: LocalNode, name: str, url: str, description: str = "") -> Dataset:
@@ -171,7 +185,11 @@ def register_dataset(node: LocalNode, name: str, url: str, description: str = ""
         )
     node.git.run("ls-remote", "--heads", "--", fetchable(url), cwd=node.workspace.temporary)
     dataset = Dataset(name=name, url=url, description=description, registered_by=node.config.node, registered_at=now())
-    node.mirror.catch_up(node.registry.put(dataset_key(name), dataset.model_dump_json().encode(), if_revision=0))
+    try:
+        revision = node.registry.put(dataset_key(name), dataset.model_dump_json().encode(), if_revision=0)
+    except StaleRevision:
+        raise NameTaken(f"The dataset '{name}' was registered by another node just now.") from None
+    node.mirror.catch_up(revision)
     return dataset
 
 
@@ -186,7 +204,9 @@ def withdraw_tool(node: LocalNode, name: str, *, if_revision: int | None = None)
     if present is None:
         raise ToolNotFound(_unknown("tool", name, (tool.name for tool in tools(node))))
     _own(node, Tool.model_validate_json(present.value))
-    revision = node.registry.delete(tool_key(name), if_revision=if_revision or present.revision)
+    revision = node.registry.delete(
+        tool_key(name), if_revision=present.revision if if_revision is None else if_revision
+    )
     node.mirror.catch_up(revision)
 
 
@@ -205,7 +225,9 @@ def withdraw_dataset(node: LocalNode, name: str, *, if_revision: int | None = No
     users = [tool.name for tool in tools(node) if tool.dataset.lower() == name.lower()]
     if users:
         raise DatasetTaken(f"'{name}' is the dataset of {', '.join(users)}. Withdraw that first.")
-    revision = node.registry.delete(dataset_key(name), if_revision=if_revision or present.revision)
+    revision = node.registry.delete(
+        dataset_key(name), if_revision=present.revision if if_revision is None else if_revision
+    )
     node.mirror.catch_up(revision)
 
 
@@ -304,10 +326,19 @@ def read(node: LocalNode, url: str, pinned: Pinned) -> Reading:
             raise BadDefinition(f"{url} has no {' or '.join(FILE_NAMES)} at its root, at {pinned.commit[:12]}.")
         text = _blob(node, repository, file, files[file])
         definition = load(text, file)
-        _check_files(definition, files, file)
-        installer = definition.installer
-        script = _blob(node, repository, installer.script, files[installer.script]) if installer else None
-    return Reading(pinned, definition, text, script, {p: e for p, e in files.items() if e.split()[1] != "tree"})
+        _check_files(definition, files, file, text)
+        script = _installer(node, repository, definition, files)
+    files = {path: entry for path, entry in files.items() if entry.split()[1] != "tree"}
+    return Reading(pinned, definition, text.decode("utf-8-sig"), script, files)
+
+
+def _installer(node: LocalNode, repository: Path, definition: Definition, files: dict[str, str]) -> str | None:
+    if definition.installer is None:
+        return None
+    blob = files[posixpath.normpath(definition.installer.script)].split()[2]
+    if int(node.git.run("cat-file", "-s", blob, cwd=repository)) > _LARGEST_SHOWN:
+        return f"(git blob {blob}: too large to be shown)\n"
+    return node.git.run("cat-file", "blob", blob, cwd=repository).decode("utf-8", "replace")
 
 
 def fetch_commit(node: LocalNode, repository: Path, url: str, pinned: Pinned) -> None:
@@ -320,37 +351,49 @@ def fetch_commit(node: LocalNode, repository: Path, url: str, pinned: Pinned) ->
         node.git.run(*options, "--depth=1", fetchable(url), pinned.commit, cwd=repository)
 
 
-def _blob(node: LocalNode, repository: Path, path: str, entry: str) -> str:
+def _blob(node: LocalNode, repository: Path, path: str, entry: str) -> bytes:
     mode, kind, blob = entry.split()
-    if kind != "blob" or mode == "120000":
+    if kind != "blob" or mode == _LINK:
         raise BadDefinition(f"'{path}' is not a file in the repository.")
     size = int(node.git.run("cat-file", "-s", blob, cwd=repository))
-    if size > _LARGEST_DEFINITION:
-        raise BadDefinition(f"'{path}' has {size} bytes; at most {_LARGEST_DEFINITION} are read.")
-    return node.git.run("cat-file", "blob", blob, cwd=repository).decode("utf-8", "replace")
+    if size > MAX_BYTES:
+        raise BadDefinition(f"'{path}' has {size:,} bytes; a definition has at most {MAX_BYTES:,}.")
+    return node.git.run("cat-file", "blob", blob, cwd=repository)
 
 
-def _check_files(definition: Definition, files: dict[str, str], file: str) -> None:
-    """Every script is a file of the repository, and no path goes through a link."""
-    scripts = {f"Commands[{i}].Script": command.script for i, command in enumerate(definition.commands)}
+def _check_files(definition: Definition, files: dict[str, str], file: str, text: bytes) -> None:
+    """Every script is a file of the repository, and no path goes through a link.
+
+    Raises:
+        BadDefinition: with all faults, where they stand in `text`.
+    """
+    paths: dict[Location, str] = {("Commands", i, "Script"): c.script for i, c in enumerate(definition.commands)}
     if definition.installer:
-        scripts["Installer.Script"] = definition.installer.script
-    faults = [
-        (where, f"'{script}' is not a file in the repository")
-        for where, script in scripts.items()
-        if script not in files
+        paths["Installer", "Script"] = definition.installer.script
+    found = [(at, _path_fault(path, files, is_folder=False)) for at, path in paths.items()]
+    if definition.data.local:
+        at: Location = ("Datadir",) if definition.version == "0.1" else ("Data", "Local")
+        found.append((at, _path_fault(definition.data.local, files, is_folder=True)))
+    tree = read_tree(text)
+    faults = [Fault(at, message) for at, message in found if message]
+    faults.sort(key=tree.position)
+    listed = [
+        dict(zip(("line", "column"), tree.position(fault), strict=True))
+        | {"file": file, "path": fault.path, "message": fault.message, "suggestion": None}
+        for fault in faults
     ]
-    paths = scripts | ({"Data.Local": definition.data.local} if definition.data.local else {})
-    for where, path in paths.items():
-        parts = path.strip("/").split("/")
-        modes = [files.get("/".join(parts[:depth]), "").split(" ")[0] for depth in range(1, len(parts) + 1)]
-        if "120000" in modes:
-            faults.append((where, f"'{path}' goes through a symbolic link, which could leave the tool"))
-        elif modes[-1] == "160000" or (where == "Data.Local" and modes[-1] not in {"", "040000"}):
-            faults.append((where, f"'{path}' is not a directory of the repository"))
-    if faults:
-        listed = [
-            {"file": file, "line": 1, "column": 1, "path": where, "message": message, "suggestion": None}
-            for where, message in faults
-        ]
-        raise BadDefinition("\n".join(f"{file}: {where}: {message}" for where, message in faults), listed)
+    if listed:
+        lines = [f"{file}:{f['line']}:{f['column']}: {f['path']} {f['message']}" for f in listed]
+        raise BadDefinition("\n".join(lines), listed)
+
+
+def _path_fault(path: str, files: dict[str, str], *, is_folder: bool) -> str | None:
+    """Why `path` cannot be used: a script is a file that is there, a folder may still have to be made."""
+    parts = posixpath.normpath(path).split("/")
+    modes = [files.get("/".join(parts[:depth]), "").split(" ")[0] for depth in range(1, len(parts) + 1)]
+    if _LINK in modes:
+        return f"'{path}' goes through a symbolic link, which could leave the tool"
+    if is_folder:
+        taken = next(("/".join(parts[: i + 1]) for i, mode in enumerate(modes) if mode not in {"", _FOLDER}), None)
+        return f"'{path}' cannot be a folder: '{taken}' is something else in the repository" if taken else None
+    return None if modes[-1] in _FILES else f"'{path}' is not a file in the repository"

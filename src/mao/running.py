@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mao import data_directory, publishing
+from mao import data_directory, ending
+from mao.building import find_installation
 from mao.errors import CommandNotFound, DiskFull, InUse, NotInstalled, RunEnded, RunNotFound
 from mao.executor import Ended, Job, Lost, Running
-from mao.installation import Installation
-from mao.installing import find_installation, passed_environment
-from mao.run import Publication, PublicationState, Run, RunState
+from mao.run import PublicationState, Run, RunState
 from mao.values import new_id, now
 from mao.workspace import disk_errors, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
+    from mao.installation import Installation
     from mao.local_node import LocalNode
     from mao.store import IdempotentRequest
 
@@ -106,7 +104,7 @@ def request_cancel(node: LocalNode, run_id: str) -> Run:
             raise RunEnded(f"Run {run.id} is {run.state}: its tool has ended already.")
         run = run.model_copy(update={"cancel_requested": True})
         if run.state is RunState.QUEUED:
-            run = _ended(node, run, RunState.CANCELLED, "cancelled before it was started")
+            run = ending.end(node, run, RunState.CANCELLED, "cancelled before it was started")
         else:
             node.store.save(run)
             node.executor.cancel(str(node.workspace.run(run.id)))
@@ -150,17 +148,23 @@ def start(node: LocalNode, run_id: str) -> None:
         if run.state is not RunState.QUEUED:
             return
         try:
-            installation = find_installation(node, run.tool)
-            if installation.commit is None or installation.definition is None:
-                raise NotInstalled(f"'{run.tool}' is no longer installed.")
-            installation.definition.command(run.command)
+            installation = _installation_for(node, run)
             _prepare_data(node, run, installation)
         except (NotInstalled, CommandNotFound, InUse) as error:
-            _ended(node, run, RunState.FAILED, f"not started: {error.detail}")
+            ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
         node.store.save(run)
         _launch(node, run, installation)
+
+
+def _installation_for(node: LocalNode, run: Run) -> Installation:
+    """What `run` is started from: the tool as it is installed now, if that still has the command."""
+    installation = find_installation(node, run.tool)
+    if installation.commit is None or installation.definition is None:
+        raise NotInstalled(f"'{run.tool}' is no longer installed.")
+    installation.definition.command(run.command)
+    return installation
 
 
 def _launch(node: LocalNode, run: Run, installation: Installation) -> None:
@@ -175,41 +179,29 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     directory = node.workspace.run(run.id)
     request = json.loads((directory / "request.json").read_bytes())
     environment = {
-        **passed_environment(node),
+        **node.passed_environment(),
         **installation.definition.environment,
         **request["secrets"],
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,
         "MAO_TOOL_COMMIT": run.tool_commit,
-        "MAO_DATA_DIR": str(_data(node, run, installation)),
+        "MAO_DATA_DIR": str(ending.data_of(node, run, installation)),
     }
     return Job(
         directory=directory,
         argv=command.argv(request["argv"]),
-        cwd=_tree(node, installation),
+        cwd=ending.tree(node, installation),
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],
         log_limit=node.config["runs.log_limit"],
     )
 
 
-def _tree(node: LocalNode, installation: Installation) -> Path:
-    if installation.tree is None:
-        raise NotInstalled(f"'{installation.tool}' is no longer installed.")
-    return node.workspace.tree(installation.tool, installation.tree)
-
-
-def _data(node: LocalNode, run: Run, installation: Installation) -> Path:
-    """Where the run writes: its own directory, or the one that runs of the tool share."""
-    local = installation.definition.data.local if installation.definition else None
-    return node.workspace.run_data(run.id) if run.fresh or local is None else _tree(node, installation) / local
-
-
 def _prepare_data(node: LocalNode, run: Run, installation: Installation) -> None:
     """Make the data directory; for one that is shared, write down what is in it before the run."""
-    data = _data(node, run, installation)
-    tree = _tree(node, installation)
+    data = ending.data_of(node, run, installation)
+    tree = ending.tree(node, installation)
     if not run.fresh and data.resolve() != tree.resolve() / data.relative_to(tree):
         raise InUse(f"the data directory '{data.relative_to(tree)}' was replaced by a link that leaves the tool")
     data.mkdir(parents=True, exist_ok=True)
@@ -230,103 +222,14 @@ def advance(node: LocalNode, run_id: str) -> None:
             case Running():
                 return
             case Lost():
-                _ended(
+                ending.end(
                     node,
                     run,
                     RunState.LOST,
                     "its supervisor died, and with it the knowledge of how the tool ended",
                 )
             case Ended() as ended:
-                _record_end(node, run, ended)
-
-
-def _record_end(node: LocalNode, run: Run, ended: Ended) -> None:
-    run = run.model_copy(
-        update={
-            "exit_code": ended.exit_code,
-            "signal": ended.signal,
-            "started_at": _moment(ended.started_at) or run.started_at,
-            "ended_at": _moment(ended.ended_at),
-            "cpu_seconds": round(ended.cpu_seconds, 3),
-            "max_rss": ended.max_rss,
-            "log_bytes": ended.log_bytes,
-            "log_dropped": ended.log_dropped,
-        }
-    )
-    match ended.cause:
-        case "exited" if ended.exit_code == 0:
-            collect(node, run)
-        case "exited":
-            how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
-            _ended(node, run, RunState.FAILED, f"the tool failed: {how}")
-        case "not-started":
-            _ended(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}")
-        case "cancelled":
-            _ended(node, run, RunState.CANCELLED, "cancelled")
-        case "timed-out":
-            _ended(node, run, RunState.TIMED_OUT, "it took longer than its time limit, and was ended")
-
-
-def collect(node: LocalNode, run: Run) -> None:
-    """Set the files of a run that succeeded aside, on stable storage, for publishing."""
-    installation = find_installation(node, run.tool)
-    remote = installation.definition.data.repo.remote if installation.definition else ""
-    try:
-        _set_aside(node, run, installation)
-    except DiskFull as error:
-        publication = Publication(
-            dataset=run.dataset,
-            remote=remote,
-            state=PublicationState.COLLECTING,
-            cause=error.cause,
-            message=error.detail,
-            next_try_at=now() + timedelta(seconds=node.config["publishing.first_pause"]),
-        )
-        waiting = (
-            run if run.state is RunState.UNPUBLISHED else run.moved(RunState.PUBLISHING).moved(RunState.UNPUBLISHED)
-        )
-        node.store.save(
-            waiting.model_copy(
-                update={
-                    "publication": publication,
-                    "reason": "its files wait to be set aside: disk-full",
-                    "finished_at": now(),
-                }
-            )
-        )
-        return
-    publication = publishing.collected(node, run, remote)
-    run = run.moved(RunState.PUBLISHING, publication=publication, reason=None, finished_at=None)
-    if publication.state is PublicationState.UNCHANGED:
-        run = run.moved(RunState.SUCCEEDED, reason="it wrote no data: nothing to publish", finished_at=now())
-    node.store.save(run)
-
-
-def _set_aside(node: LocalNode, run: Run, installation: Installation) -> None:
-    data = node.workspace.run_data(run.id)
-    if run.fresh:
-        data_directory.make_durable(data)
-        return
-    shared = _data(node, run, installation)
-    before = data_directory.read((node.workspace.run(run.id) / "before").read_bytes())
-    changed = [path for path, stamp in data_directory.scan(shared).items() if before.get(path) != stamp]
-    data_directory.set_aside(shared, changed, data)
-
-
-def _ended(node: LocalNode, run: Run, state: RunState, reason: str) -> Run:
-    """Record an end without publishing; what the run wrote is kept for inspection."""
-    directory = node.workspace.run(run.id)
-    if not run.fresh and (directory / "before").exists():
-        try:
-            _set_aside(node, run, find_installation(node, run.tool))
-        except (DiskFull, NotInstalled) as error:
-            reason += f"; its files could not be set aside: {error.detail}"
-    (directory / "request.json").unlink(missing_ok=True)
-    data = node.workspace.run_data(run.id)
-    kept = f"; what it wrote is in {data}" if data.exists() and data_directory.scan(data) else ""
-    run = run.moved(state, reason=reason + kept, finished_at=now(), ended_at=run.ended_at or now())
-    node.store.save(run)
-    return run
+                ending.record(node, run, ended)
 
 
 def sweep(node: LocalNode) -> None:
@@ -334,10 +237,3 @@ def sweep(node: LocalNode) -> None:
     for directory in node.workspace.runs.iterdir():
         if node.store.body("run", directory.name) is None:
             remove_tree(directory)
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    if seconds is None:
-        return None
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from mao.building import find_installation
 from mao.catalogue import Tool, tool_key
-from mao.installing import find_installation
+from mao.errors import MaoError, Stopping
 from mao.registering import Pinned, Reading, read, resolve
 from mao.values import Value
 
 if TYPE_CHECKING:
+    from mao.installation import Installation
     from mao.local_node import LocalNode
 
 
@@ -31,20 +33,33 @@ def describe_update(node: LocalNode, name: str, commit: str | None = None) -> Up
     """What would change if the tool were installed at `commit`; by default the one that its ref names now."""
     installation = find_installation(node, name)
     attempt = installation.attempt
-    url, old = installation.url or attempt.url, installation.commit or attempt.commit
+    url = installation.url or attempt.url
     registered = node.mirror.get(tool_key(name))
     ref = Tool.model_validate_json(registered.value).ref if registered else attempt.ref
     pinned = Pinned(ref, commit) if commit else resolve(node, url, ref)
-    before, after = read(node, url, Pinned(ref, old)), read(node, url, pinned)
+    before, after = _installed(node, installation, url, ref), read(node, url, pinned)
     paths = before.files.keys() | after.files.keys()
     return Update(
         tool=installation.tool,
-        old_commit=old,
+        old_commit=before.pinned.commit,
         new_commit=pinned.commit,
         definition_diff=_diff("mao.yaml", before.text, after.text),
         installer_diff=_diff(_installer_name(before, after), before.installer or "", after.installer or ""),
         changed_files=tuple(sorted(path for path in paths if before.files.get(path) != after.files.get(path))),
     )
+
+
+def _installed(node: LocalNode, installation: Installation, url: str, ref: str) -> Reading:
+    """What is installed, from the files here: after a tag was moved, its remote may not have the commit any more."""
+    old = Pinned(ref, installation.commit or installation.attempt.commit)
+    if installation.tree:
+        try:
+            return read(node, str(node.workspace.tree(installation.tool, installation.tree)), old)
+        except Stopping:
+            raise
+        except MaoError:  # the tool has changed its own files
+            pass
+    return read(node, url, old)
 
 
 def _installer_name(*readings: Reading) -> str:

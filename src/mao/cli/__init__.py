@@ -11,7 +11,6 @@ import click
 
 from mao import __version__
 from mao.cli.lazy import LazyGroup
-from mao.cli.output import plain
 from mao.errors import MaoError
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _report(error: MaoError, output: str) -> None:
     """Say on stderr what could not be done: in words, or as JSON where that is the output asked for."""
+    from mao.cli.output import plain
+
     if output == "table":
         click.echo(f"mao: {plain(error.detail)}", err=True)
         return

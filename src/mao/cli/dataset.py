@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, dataset_argument
 from mao.cli.output import moment, say
-from mao.client import at
 from mao.errors import NotCloned, OutsideFailed, by_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 _COLUMNS: dict[str, Callable[[Any], str]] = {
     "NAME": lambda dataset: dataset["name"],

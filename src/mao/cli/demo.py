@@ -112,7 +112,7 @@ def _served(place: Path, environment: dict[str, str]) -> Iterator[None]:
 
 
 def _wait_for(node: subprocess.Popen[bytes], log: Path, address: str) -> None:
-    from mao.client import Client
+    from mao.cli.asking import Client
 
     gives_up = time.monotonic() + _PATIENCE
     while True:

@@ -134,7 +134,7 @@ def _executor(name: str) -> Finding:
 
 
 def _node(name: str) -> Finding:
-    from mao.client import Client
+    from mao.cli.asking import Client
 
     url = os.environ.get("MAO_URL") or configured_url()
     try:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.options import asks_node, installed_argument, tool_argument
 from mao.cli.output import between, moment, raw, say
-from mao.client import at
 from mao.errors import CommandNotFound, NotFound, OutsideFailed, by_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 _OVER = frozenset({"done", "failed"})
 

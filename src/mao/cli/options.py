@@ -12,7 +12,7 @@ from mao.cli.output import FORMATS, Output, say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mao.client import Client
+    from mao.cli.asking import Client
 
 
 def _remember(context: click.Context, _parameter: click.Parameter, value: str) -> Output:
@@ -52,7 +52,7 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
 
 def client_of(node_url: str | None = None) -> Client:
     """A client of the node at `node_url`, or of the one that the configuration describes."""
-    from mao.client import Client
+    from mao.cli.asking import Client
 
     return Client(node_url or configured_url(), tell=say)
 
@@ -67,7 +67,7 @@ def configured_url() -> str:
 
 def _known(path: str, key: str, incomplete: str) -> list[str]:
     """Names for the completion of a shell, from the node; none if it does not answer at once."""
-    from mao.client import Client
+    from mao.cli.asking import Client
     from mao.errors import MaoError
 
     try:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, run_argument
 from mao.cli.output import between, moment, say, seconds, size
 from mao.cli.running import UNENDED, conclude, conflicts, describe, follow, outcome
-from mao.client import at
 from mao.errors import RunEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 _STATES = ("queued", "running", "publishing", "succeeded", "failed", "cancelled", "timed-out", "lost", "unpublished")
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, installed_argument
 from mao.cli.output import count, moment, raw, say, size
-from mao.client import at
 from mao.errors import BadArguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 NOT_SUCCEEDED = 8
 """The exit status if the run that was waited for did not succeed."""
@@ -122,10 +122,19 @@ def outcome(run: Any) -> str:
     return "\n".join([words, *_published(run)])
 
 
+_PHRASES = {
+    "succeeded": "has succeeded",
+    "failed": "has failed",
+    "cancelled": "was cancelled",
+    "timed-out": "took too long",
+    "lost": "is lost",
+    "unpublished": "has succeeded, but its data is not published",
+}
+
+
 def _became(run: Any) -> str:
-    state = run["state"]
-    phrase = {"unpublished": "succeeded, but its data is unpublished"}.get(state, f"is {state}")
-    return f"{phrase}: {run['reason']}." if run["reason"] else f"{phrase}."
+    phrase = _PHRASES.get(run["state"], f"is {run['state']}")
+    return f"{phrase}: {run['reason']}." if run["reason"] not in {None, run["state"]} else f"{phrase}."
 
 
 def _published(run: Any) -> list[str]:

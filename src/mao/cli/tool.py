@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
 from mao.cli.options import asks_node, tool_argument
 from mao.cli.output import moment, say
-from mao.client import at
 from mao.errors import ToolNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 _COMMANDS = {
     "list": "mao.cli.tool:list_tools",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.asking import at
 from mao.cli.installing import begin
 from mao.cli.options import asks_node, installed_argument
 from mao.cli.output import say
-from mao.client import at
 from mao.errors import NotInstalled
 
 if TYPE_CHECKING:
+    from mao.cli.asking import Client
     from mao.cli.output import Output
-    from mao.client import Client
 
 _SHOWN_FILES = 30
 _FETCH = 900.0

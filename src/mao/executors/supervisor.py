@@ -223,6 +223,8 @@ class Supervisor:
 
     def put_on_record(self, end: dict[str, Any]) -> None:
         data = json.dumps(end).encode()
+        with contextlib.suppress(OSError):
+            os.unlink("control")
         for _ in range(RECORDING_ATTEMPTS):
             try:
                 os.pwrite(self.record, data, 0)
@@ -235,8 +237,6 @@ class Supervisor:
                 break  # renamed before, or the directory was removed
             except OSError:
                 time.sleep(1)
-        with contextlib.suppress(OSError):
-            os.unlink("control")
         if self.job["wake"] is not None:
             with contextlib.suppress(OSError):  # nobody reads it, or it is full and its reader looks anyway
                 os.write(os.open(self.job["wake"], os.O_WRONLY | os.O_NONBLOCK), b"\n")

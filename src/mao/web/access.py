@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import Depends, Header, Request
 from fastapi.concurrency import run_in_threadpool
 
@@ -16,13 +19,38 @@ from mao.local_node import LocalNode
 from mao.store import IdempotentRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 LONGEST_WAIT = 60.0
 """Seconds that `Prefer: wait=N` may ask for."""
+_PATIENT = 32
+"""How many requests may wait for git at the same time."""
+_BUSY = 1.0
+"""Seconds that a request waits for the same one that is under way, before it says so."""
+_limiter: RunVar[CapacityLimiter] = RunVar("patient requests")
 
 
-def _node(request: Request) -> LocalNode:
+def patient(route: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """Have `route` wait for git in threads of its own: remotes that hang must not stop what is quick."""
+
+    @functools.wraps(route)
+    async def wait(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            limiter = _limiter.get()
+        except LookupError:
+            _limiter.set(limiter := CapacityLimiter(_PATIENT))
+        return await to_thread.run_sync(functools.partial(route, *args, **kwargs), limiter=limiter)
+
+    return wait
+
+
+# What only looks at the request is async: FastAPI would run it in a thread, which takes longer than the answer.
+
+
+async def _node(request: Request) -> LocalNode:
     node: LocalNode = request.app.state.node
     return node
 
@@ -30,7 +58,7 @@ def _node(request: Request) -> LocalNode:
 Node = Annotated[LocalNode, Depends(_node)]
 
 
-def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
+async def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:
     """The revision that what is to be changed must still have."""
     if if_match is None:
         return None
@@ -57,26 +85,40 @@ async def _key(
 Key = Annotated[tuple[str, str] | None, Depends(_key)]
 
 
-def repeated(node: LocalNode, key: tuple[str, str] | None) -> str | None:
-    """Where the answer to this request is, if it came before with the same key.
+@contextlib.contextmanager
+def alone(node: LocalNode, key: tuple[str, str] | None) -> Iterator[str | None]:
+    """Where the answer to this request is, if it came before with the same key; meanwhile it is not worked on twice.
 
     Raises:
         IdempotencyKeyReused: it was another request.
+        InUse: the same request is under way.
     """
-    known = node.store.remembered(key[0]) if key else None
-    if known is None or key is None:
-        return None
-    if known.request != key[1]:
-        raise IdempotencyKeyReused(f"The Idempotency-Key '{key[0]}' came with another request before. Take a new one.")
-    return known.location
+    if key is None:
+        yield None
+        return
+    with node.locked("request", key[0], wait=_BUSY):
+        known = node.store.remembered(key[0])
+        if known is not None and known.request != key[1]:
+            raise IdempotencyKeyReused(
+                f"The Idempotency-Key '{key[0]}' came with another request before. Take a new one."
+            )
+        yield known.location if known else None
 
 
-def idempotent(key: tuple[str, str] | None, location: str) -> IdempotentRequest | None:
-    """What is stored of a request with a key."""
-    return IdempotentRequest(*key, location) if key else None
+def once(node: LocalNode, key: tuple[str, str] | None, act: Callable[[], str]) -> str:
+    """What `act` returns: where the answer is. It is not called for a request that came before with the same key.
+
+    Raises:
+        IdempotencyKeyReused, InUse: see `alone`.
+    """
+    with alone(node, key) as known:
+        location = known or act()
+        if key is not None and known is None:
+            node.store.remember(IdempotentRequest(*key, location))
+    return location
 
 
-def _wait(prefer: Annotated[str | None, Header()] = None) -> float:
+async def _wait(prefer: Annotated[str | None, Header()] = None) -> float:
     """Seconds that the caller would wait for an end (RFC 7240, 4.3)."""
     found = re.search(r"\bwait=(\d{1,6})\b", prefer or "")
     return min(float(found[1]), LONGEST_WAIT) if found else 0.0
@@ -95,7 +137,7 @@ class Changes:
         node.listen(self._tell)
 
     def _tell(self) -> None:
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
             self._loop.call_soon_threadsafe(self._set)
 
     def _set(self) -> None:

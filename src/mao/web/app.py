@@ -44,5 +44,5 @@ def create(node: LocalNode) -> FastAPI:
     app.include_router(api)
     app.include_router(founding.router)
     app.include_router(operations.router)
-    app.add_middleware(Guard, port=node.config.listen[1])
+    app.add_middleware(Guard)
     return app

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from mao import cloning, installing, registering, running, usage
 from mao.catalogue import DATASETS, TOOLS
-from mao.errors import BadBody, NotInstalled
-from mao.web.access import Node
+from mao.errors import BadBody
+from mao.web.access import Node, patient
+from mao.web.installation_routes import help_of
 from mao.web.pages import encoded
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def installed(node: Node) -> list[str]:
 
 
 @router.post("/register", status_code=201)
+@patient
 def register(node: Node, new: Registration) -> dict[str, str]:
     """Register a tool under the name in its definition."""
     tool = registering.register_tool(node, new.url, name=new.name)
@@ -70,6 +72,7 @@ def register(node: Node, new: Registration) -> dict[str, str]:
 
 
 @router.post("/install", status_code=202)
+@patient
 def install(node: Node, wanted: Named, response: Response) -> dict[str, str]:
     """Begin to install a tool; `Location` tells how it goes."""
     installation = installing.request_install(node, wanted.name)
@@ -77,13 +80,10 @@ def install(node: Node, wanted: Named, response: Response) -> dict[str, str]:
     return {"name": installation.tool, "state": installation.state, "location": response.headers["Location"]}
 
 
-@router.post("/help")
-def show_help(node: Node, wanted: Named) -> usage.Help:
+@router.post("/help", response_model=usage.Help)
+async def show_help(node: Node, wanted: Named) -> Response:
     """Commands of an installed tool and their arguments."""
-    installation = installing.find_installation(node, wanted.name)
-    if installation.definition is None or installation.commit is None:
-        raise NotInstalled(f"'{installation.tool}' is not installed yet: {installation.attempt.step}.")
-    return usage.describe(installation.definition, installation.commit)
+    return help_of(node, wanted.name)
 
 
 @router.post("/run", status_code=202)
@@ -97,6 +97,7 @@ def run(node: Node, wanted: FoundingRun, response: Response) -> dict[str, str]:
 
 
 @router.post("/retrieve", status_code=202)
+@patient
 def retrieve(node: Node, wanted: Named, response: Response) -> dict[str, str]:
     """Clone a dataset to this node; `Location` tells how it goes."""
     clone = cloning.request_clone(node, wanted.name)

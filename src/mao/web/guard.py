@@ -8,8 +8,8 @@ server without being asked for leave, which this one never gives.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import re
+from typing import TYPE_CHECKING, NoReturn
 
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 2_000_000
 """Bytes; the arguments of a run may have a million."""
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _MAKING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+# Any port: through a tunnel (ssh -L) it is another than the one that is listened on.
+_HERE = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 class Guard:
     """Middleware that gives each request an id, and refuses what is foreign, too large or not JSON."""
 
-    def __init__(self, app: ASGIApp, port: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._hosts = {f"{host}:{port}" for host in _LOOPBACK} | (set(_LOOPBACK) if port == 80 else set())  # noqa: PLR2004  # HTTP's own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,43 +37,58 @@ class Guard:
             return
         request_id = new_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        more = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         try:
-            self._check(scope)
-            body = await _body(receive) if scope["method"] in _MAKING else None
-            if body:
-                _check_json(scope, body)
+            headers = _checked(scope)
+            if scope["method"] in _MAKING:
+                body = await _body(receive)
+                if body is None:
+                    return  # the client has gone
+                if body:
+                    _check_json(headers, body)
+                receive = _replay(body, receive)
         except MaoError as error:
             await response(error, request_id)(scope, receive, send_with_id)
             return
-        await self._app(scope, receive if body is None else _replay(body, receive), send_with_id)
-
-    def _check(self, scope: Scope) -> None:
-        headers = dict(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        if host not in self._hosts:
-            raise ForeignHost(f"This node does not serve '{host}'. Ask for it at {min(self._hosts)}.")
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc.lower() not in self._hosts:
-            raise ForeignOrigin(f"A page of {origin.decode('latin-1')} may not use this node.")
-        if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
-            raise ForeignOrigin("A page of another site may not use this node.")
+        if scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, _headers_only(send_with_id))
+            return
+        await self._app(scope, receive, send_with_id)
 
 
-async def _body(receive: Receive) -> bytes:
+def _checked(scope: Scope) -> dict[bytes, bytes]:
+    """The headers of a request that does not come from a foreign page."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name == b"host" and name in headers:
+            raise ForeignHost("The request has more than one Host.")
+        headers[name] = value
+    host = headers.get(b"host", b"")
+    if not _HERE.fullmatch(host):
+        port = (scope.get("server") or ("", 0))[1]
+        raise ForeignHost(f"This node does not serve '{host.decode('latin-1')}'. Ask for it at 127.0.0.1:{port}.")
+    origin = headers.get(b"origin")
+    if origin is not None and origin.lower() not in {b"http://" + host.lower(), b"https://" + host.lower()}:
+        raise ForeignOrigin(f"A page of {origin.decode('latin-1')} may not use this node.")
+    if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
+        raise ForeignOrigin("A page of another site may not use this node.")
+    return headers
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None if the client has gone before its end."""
     chunks: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > LARGEST_BODY:
@@ -83,14 +98,22 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(chunks)
 
 
-def _check_json(scope: Scope, body: bytes) -> None:
-    media_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+def _check_json(headers: dict[bytes, bytes], body: bytes) -> None:
+    media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadBody(f"The body is '{media_type or 'of no type'}'. Send JSON, with Content-Type: application/json.")
     try:
-        json.loads(body)
+        value = json.loads(body.decode(), parse_constant=_no_json)
+        if b"\\ud" in body.lower():  # half of a character, which no file or answer could hold
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise BadBody(f"The body is not UTF-8: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadBody(f"The body is not JSON: {error}.") from error
+
+
+def _no_json(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no value in it")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -103,3 +126,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replayed
+
+
+def _headers_only(send: Send) -> Send:
+    """Answers a HEAD as the GET would begin; a stream learns that nobody listens any more."""
+    ended = False
+
+    async def send_headers(message: Message) -> None:
+        nonlocal ended
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif not ended:
+            ended = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_headers

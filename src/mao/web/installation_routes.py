@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from mao import cloning, installing, updating, usage
+from mao import building, cloning, installing, updating, usage
 from mao.errors import NotInstalled
-from mao.installation import Clone, Installation
+from mao.installation import Clone, CloneState, Installation, Step
 from mao.web import streams
-from mao.web.access import Key, Node, Wait, ended, idempotent, repeated
+from mao.web.access import Key, Node, Wait, ended, once, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+
+if TYPE_CHECKING:
+    from mao.local_node import LocalNode
 
 router = APIRouter(tags=["this node"])
 Asked = Annotated[Wanted, Depends(wanted)]
@@ -42,43 +46,89 @@ def list_installations(node: Node, asked: Asked) -> Response:
     return encoded(page(node.store.bodies("installation", after=asked.after, limit=asked.size + 1), asked.size))
 
 
+def _installation(node: LocalNode, tool: str) -> str:
+    return node.store.body("installation", tool.lower()) or building.find_installation(node, tool).model_dump_json(
+        by_alias=True
+    )
+
+
+def _attempt_ended(node: LocalNode, tool: str, attempt_id: str | None = None) -> bool:
+    """Whether the attempt to install `tool` has ended: the one with this id, or the last one."""
+    present = node.store.installation(tool)
+    if present is None or present.attempt.step in {Step.DONE, Step.FAILED}:
+        return True
+    return attempt_id is not None and present.attempt.id != attempt_id
+
+
+def _clone_ended(node: LocalNode, dataset: str) -> bool:
+    present = node.store.clone(dataset)
+    return present is None or present.state in {CloneState.READY, CloneState.FAILED}
+
+
+def _clone(node: LocalNode, dataset: str) -> str:
+    return node.store.body("clone", dataset.lower()) or cloning.find_clone(node, dataset).model_dump_json()
+
+
 @router.get("/installations/{tool}", responses={200: {"model": Installation}})
 async def show_installation(request: Request, node: Node, tool: str, wait: Wait) -> Response:
     """An installed tool; with `Prefer: wait=N`, when the attempt to install it has ended."""
-    await ended(request, wait, lambda: tool.lower() not in {i.tool.lower() for i in node.store.live_installations()})
-    body = node.store.body("installation", tool.lower())
-    return encoded((body or installing.find_installation(node, tool).model_dump_json(by_alias=True)).encode())
+    if wait:
+        await ended(request, wait, lambda: _attempt_ended(node, tool))
+    return encoded(_installation(node, tool).encode())
 
 
 @router.post("/installations", status_code=202, responses={202: {"model": Installation}})
+@patient
 def install(node: Node, new: NewInstallation, key: Key) -> Response:
     """Clone a tool, run its installer, clone its dataset."""
-    location = repeated(node, key)
-    if location is None:
-        location = f"/api/v1/installations/{installing.request_install(node, new.tool, new.commit).tool}"
-        if request := idempotent(key, location):
-            node.store.remember(request)
-    body = node.store.body("installation", location.rpartition("/")[2].lower())
-    return encoded((body or "null").encode(), 202, Location=location)
+
+    def begin() -> str:
+        return f"/api/v1/installations/{installing.request_install(node, new.tool, new.commit).tool}"
+
+    location = once(node, key, begin)
+    return encoded(_installation(node, location.rpartition("/")[2]).encode(), 202, Location=location)
 
 
 @router.delete("/installations/{tool}", responses={202: {"model": Installation}, 204: {}}, status_code=204)
+@patient
 def remove(node: Node, tool: str) -> Response:
     """Remove a tool from this node (204); an attempt that is under way is cancelled first (202)."""
     left = installing.request_removal(node, tool)
-    return Response(status_code=204) if left is None else encoded(left.model_dump_json(by_alias=True).encode(), 202)
+    if left is None:
+        return Response(status_code=204)
+    return encoded(left.model_dump_json(by_alias=True).encode(), 202, Location=f"/api/v1/installations/{left.tool}")
 
 
-@router.get("/installations/{tool}/help")
-async def show_help(node: Node, tool: str) -> usage.Help:
+@lru_cache(maxsize=256)
+def _help(installation: str) -> bytes | None:
+    """The help of an installation that is given as JSON: one that changes is another text."""
+    value = Installation.model_validate_json(installation)
+    if value.definition is None or value.commit is None:
+        return None
+    return usage.describe(value.definition, value.commit).model_dump_json().encode()
+
+
+def help_of(node: LocalNode, tool: str) -> Response:
+    """The help of an installed tool.
+
+    Raises:
+        NotInstalled
+    """
+    body = _help(_installation(node, tool))
+    if body is None:
+        attempt = building.find_installation(node, tool).attempt
+        raise NotInstalled(f"'{tool}' is not installed yet: {attempt.detail or attempt.step}.")
+    return encoded(body)
+
+
+@router.get("/installations/{tool}/help", responses={200: {"model": usage.Help}})
+async def show_help(node: Node, tool: str) -> Response:
     """Commands and their arguments, from the cached definition: the registry and git may be away."""
-    installation = installing.find_installation(node, tool)
-    if installation.definition is None or installation.commit is None:
-        raise NotInstalled(f"'{installation.tool}' is not installed yet: {installation.attempt.step}.")
-    return usage.describe(installation.definition, installation.commit)
+    return help_of(node, tool)
 
 
 @router.get("/installations/{tool}/update")
+@patient
 def preview_update(
     node: Node, tool: str, commit: Annotated[str | None, Query(pattern=r"^[0-9a-f]{40,64}$")] = None
 ) -> updating.Update:
@@ -89,15 +139,15 @@ def preview_update(
 @router.get("/installations/{tool}/log", response_class=Response)
 async def installer_log(request: Request, node: Node, tool: str) -> Response:
     """What the installer printed; as server-sent events with `Accept: text/event-stream`."""
-    installation = installing.find_installation(node, tool)
+    installation = building.find_installation(node, tool)
     attempt_id = installation.attempt.id
-
-    def is_ended() -> bool:
-        live = {i.attempt.id for i in node.store.live_installations()}
-        return attempt_id not in live
-
     path = node.workspace.attempt(installation.tool, attempt_id) / "job" / "log"
-    return streams.log_response(request, path, is_ended, lambda: node.store.body("installation", tool.lower()) or "{}")
+    return await streams.log_response(
+        request,
+        path,
+        lambda: _attempt_ended(node, tool, attempt_id),
+        lambda: node.store.body("installation", tool.lower()) or "{}",
+    )
 
 
 @router.get("/clones", responses={200: {"model": Page[Clone]}})
@@ -109,23 +159,25 @@ def list_clones(node: Node, asked: Asked) -> Response:
 @router.get("/clones/{dataset}", responses={200: {"model": Clone}})
 async def show_clone(request: Request, node: Node, dataset: str, wait: Wait) -> Response:
     """A clone; with `Prefer: wait=N`, when it is ready or has failed."""
-    await ended(request, wait, lambda: dataset.lower() not in {c.dataset.lower() for c in node.store.live_clones()})
-    return encoded(cloning.find_clone(node, dataset).model_dump_json().encode())
+    if wait:
+        await ended(request, wait, lambda: _clone_ended(node, dataset))
+    return encoded(_clone(node, dataset).encode())
 
 
 @router.post("/clones", status_code=202, responses={202: {"model": Clone}})
+@patient
 def clone(node: Node, new: NewClone, key: Key) -> Response:
     """Clone a dataset to this node, or refresh the clone that is here."""
-    location = repeated(node, key)
-    if location is None:
-        location = f"/api/v1/clones/{cloning.request_clone(node, new.dataset, history=new.history).dataset}"
-        if request := idempotent(key, location):
-            node.store.remember(request)
-    found = cloning.find_clone(node, location.rpartition("/")[2])
-    return encoded(found.model_dump_json().encode(), 202, Location=location)
+
+    def begin() -> str:
+        return f"/api/v1/clones/{cloning.request_clone(node, new.dataset, history=new.history).dataset}"
+
+    location = once(node, key, begin)
+    return encoded(_clone(node, location.rpartition("/")[2]).encode(), 202, Location=location)
 
 
 @router.delete("/clones/{dataset}", status_code=204)
+@patient
 def remove_clone(node: Node, dataset: str) -> None:
     """Remove a clone from this node."""
     cloning.remove_clone(node, dataset)

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from mao import __version__
 from mao.run import RunState
-from mao.web.access import Node
+from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode

@@ -33,15 +33,15 @@ class Wanted:
     after: str | None
 
 
-def wanted(
+async def wanted(
     page_size: Annotated[int, Query(ge=1, le=500, description="Items in a page.")] = 50,
     page_token: Annotated[str | None, Query(description="From the page before.")] = None,
 ) -> Wanted:
     """The page that the request asks for."""
-    if page_token is None:
+    if not page_token:
         return Wanted(page_size, None)
     try:
-        return Wanted(page_size, base64.urlsafe_b64decode(page_token.encode()).decode())
+        return Wanted(page_size, base64.b64decode(page_token, b"-_", validate=True).decode())
     except ValueError as error:
         raise BadPage("The page_token is not one that this server gave. Begin again without it.") from error
 

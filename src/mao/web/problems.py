@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
-from mao.errors import BadBody, MaoError, RouteNotFound
+from mao.errors import BadBody, BadPage, MaoError, RouteNotFound
 from mao.values import Value
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mao.web")
 
 MEDIA_TYPE = "application/problem+json"
+METHOD_NOT_ALLOWED = 405
 
 
 class Problem(Value):
@@ -58,7 +60,8 @@ def install(app: FastAPI) -> None:
     async def _invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [_fault(fault) for fault in error.errors()]
         words = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
-        return response(BadBody(f"The request is not what this path takes: {words}.", faults), request.state.request_id)
+        kind = BadPage if all(fault["path"].startswith("query.page_") for fault in faults) else BadBody
+        return response(kind(f"The request is not what this path takes: {words}.", faults), request.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -69,6 +72,8 @@ def install(app: FastAPI) -> None:
             status=error.status_code,
         )
         answer.headers.update(error.headers or {})
+        if error.status_code == METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
         return answer
 
     @app.exception_handler(Exception)
@@ -76,7 +81,18 @@ def install(app: FastAPI) -> None:
         request_id = getattr(request.state, "request_id", "")
         log.error("request %s failed", request_id, exc_info=error)
         detail = f"Something went wrong that nobody thought of; the node's log has it under {request_id}."
-        return response(MaoError(detail), request_id)
+        answer = response(MaoError(detail), request_id)
+        answer.headers["X-Request-Id"] = request_id  # this answer does not pass the guard
+        return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be done at the path: Starlette names the methods of the first route alone."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found | ({"HEAD"} if "GET" in found else set())
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mao import registering
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
-from mao.web.access import IfMatch, Key, Node, idempotent, repeated
+from mao.web.access import IfMatch, Key, Node, once, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
 if TYPE_CHECKING:
@@ -64,16 +64,11 @@ def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> 
     )
 
 
-def _one(node: LocalNode, key: str, find: Callable[[LocalNode, str], object], name: str) -> Response:
-    entry = node.mirror.get(key)
-    if entry is None:
-        find(node, name)  # says what is near
-    return _tagged(entry)
-
-
-def _tagged(entry: Entry | None, status: int = 200, **headers: str) -> Response:
-    if entry is None:
-        return Response(status_code=404)
+def _one(
+    node: LocalNode, key: str, find: Callable[[LocalNode, str], object], status: int = 200, **headers: str
+) -> Response:
+    while (entry := node.mirror.get(key)) is None:
+        find(node, key.rpartition("/")[2])  # says what is near
     return encoded(entry.value, status, ETag=f'"{entry.revision}"', **headers)
 
 
@@ -87,19 +82,21 @@ async def list_tools(node: Node, asked: Asked, search: Search = None) -> Respons
 @router.get("/tools/{name}", responses={200: {"model": Tool}})
 async def show_tool(node: Node, name: str) -> Response:
     """A registered tool; its `ETag` goes into `If-Match` to replace it."""
-    return _one(node, tool_key(name), registering.find_tool, name)
+    return _one(node, tool_key(name), registering.find_tool)
 
 
-@router.post("/tools", status_code=201, responses={201: {"model": Tool}})
+@router.post("/tools", status_code=201, responses={200: {"model": Tool}, 201: {"model": Tool}})
+@patient
 def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key) -> Response:
-    """Register a tool: its definition is read from the repository and checked. With `If-Match`, replace it."""
-    location = repeated(node, key)
-    if location is None:
+    """Register a tool: its definition is read from the repository and checked. With `If-Match`, replace it (200)."""
+
+    def register() -> str:
         tool = registering.register_tool(node, new.url, ref=new.ref, name=new.name, if_revision=if_match)
-        location = f"/api/v1/tools/{tool.name}"
-        if request := idempotent(key, location):
-            node.store.remember(request)
-    return _tagged(node.mirror.get(tool_key(location.rpartition("/")[2])), 201, Location=location)
+        return f"/api/v1/tools/{tool.name}"
+
+    location = once(node, key, register)
+    status = 201 if if_match is None else 200
+    return _one(node, tool_key(location.rpartition("/")[2]), registering.find_tool, status, Location=location)
 
 
 @router.delete("/tools/{name}", status_code=204)
@@ -117,19 +114,20 @@ async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Resp
 @router.get("/datasets/{name}", responses={200: {"model": Dataset}})
 async def show_dataset(node: Node, name: str) -> Response:
     """A registered dataset."""
-    return _one(node, dataset_key(name), registering.find_dataset, name)
+    return _one(node, dataset_key(name), registering.find_dataset)
 
 
 @router.post("/datasets", status_code=201, responses={201: {"model": Dataset}})
+@patient
 def register_dataset(node: Node, new: NewDataset, key: Key) -> Response:
     """Register a git remote as a dataset."""
-    location = repeated(node, key)
-    if location is None:
+
+    def register() -> str:
         dataset = registering.register_dataset(node, new.name, new.url, new.description)
-        location = f"/api/v1/datasets/{dataset.name}"
-        if request := idempotent(key, location):
-            node.store.remember(request)
-    return _tagged(node.mirror.get(dataset_key(location.rpartition("/")[2])), 201, Location=location)
+        return f"/api/v1/datasets/{dataset.name}"
+
+    location = once(node, key, register)
+    return _one(node, dataset_key(location.rpartition("/")[2]), registering.find_dataset, 201, Location=location)
 
 
 @router.delete("/datasets/{name}", status_code=204)

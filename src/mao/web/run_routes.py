@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict
 
 from mao import publishing, running
 from mao.run import ENDED, Run, RunState
+from mao.store import IdempotentRequest
 from mao.values import new_id
 from mao.web import streams
-from mao.web.access import Key, Node, Wait, ended, idempotent, repeated
+from mao.web.access import Key, Node, Wait, alone, ended, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -35,11 +36,12 @@ class NewRun(BaseModel):
 @router.post("", status_code=202, responses={202: {"model": Run}})
 def start(node: Node, new: NewRun, key: Key) -> Response:
     """Start a run."""
-    location = repeated(node, key)
-    if location is None:
-        location = f"/api/v1/runs/{new_id()}"
-        wish = running.Wish(new.tool, new.command, new.arguments, new.publish)
-        location = f"/api/v1/runs/{running.request_run(node, wish, idempotent(key, location)).id}"
+    with alone(node, key) as known:
+        location = known or f"/api/v1/runs/{new_id()}"
+        if known is None:
+            request = IdempotentRequest(*key, location) if key else None
+            wish = running.Wish(new.tool, new.command, new.arguments, new.publish)
+            location = f"/api/v1/runs/{running.request_run(node, wish, request).id}"
     run = running.find_run(node, location.rpartition("/")[2])
     return encoded(run.model_dump_json().encode(), 202, Location=location)
 
@@ -83,7 +85,7 @@ async def log(request: Request, node: Node, run_id: str) -> Response:
     """
     running.find_run(node, run_id)
     path = node.workspace.run(run_id) / "log"
-    return streams.log_response(
+    return await streams.log_response(
         request,
         path,
         lambda: running.find_run(node, run_id).state in ENDED,
@@ -92,6 +94,7 @@ async def log(request: Request, node: Node, run_id: str) -> Response:
 
 
 @router.post("/{run_id}/cancel", status_code=202, responses={202: {"model": Run}})
+@patient
 def cancel(node: Node, run_id: str) -> Response:
     """End the run's whole process tree; it is `cancelled` when that is empty."""
     return encoded(

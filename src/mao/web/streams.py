@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
-from mao.web.access import Changes, Node
+from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from mao.local_node import LocalNode
+    from mao.web.access import Changes
 
 router = APIRouter(tags=["events"])
 
 _LOOK = 0.1  # seconds between two looks at a log that grows
 _SILENCE = 15.0  # seconds after which a stream says that it is still there
 _CHUNK = 65536
+_TEXT = "text/plain; charset=utf-8"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -34,16 +37,32 @@ def _event(data: str, *, event: str | None = None, event_id: str | None = None) 
     return "\n".join(lines) + "\n\n"
 
 
-def log_response(request: Request, path: Path, is_ended: Callable[[], bool], final: Callable[[], str]) -> Response:
+async def log_response(
+    request: Request, path: Path, is_ended: Callable[[], bool], final: Callable[[], str]
+) -> Response:
     """The log at `path` as text, or followed until `is_ended`, with `final` as the last event."""
     if "text/event-stream" in request.headers.get("accept", ""):
-        last = request.headers.get("last-event-id", "0")
-        start = int(last) if last.isdigit() else 0
-        stream = _followed(request, path, start, is_ended, final)
+        last = re.fullmatch("[0-9]{1,12}", request.headers.get("last-event-id", ""))
+        stream = _followed(request, path, int(last[0]) if last else 0, is_ended, final)
         return StreamingResponse(stream, media_type="text/event-stream", headers=_HEADERS)
-    if not path.exists():
-        return Response(b"", media_type="text/plain; charset=utf-8")
-    return FileResponse(path, media_type="text/plain; charset=utf-8")
+    over = await run_in_threadpool(is_ended)
+    size = await run_in_threadpool(_size, path)
+    if size and over:
+        return FileResponse(path, media_type=_TEXT)
+    # A log that grows while it is sent would be longer than its Content-Length.
+    return StreamingResponse(_part(path, size), media_type=_TEXT, headers={"Content-Length": str(size)})
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+async def _part(path: Path, size: int) -> AsyncIterator[bytes]:
+    for offset in range(0, size, _CHUNK):
+        yield (await run_in_threadpool(_read, path, offset))[: size - offset]
 
 
 async def _followed(
@@ -52,18 +71,22 @@ async def _followed(
     changes: Changes = request.app.state.changes
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     silent = 0.0
+    over, seen = False, None
     while not changes.stopping:
         ticket = changes.ticket()
-        over = await run_in_threadpool(is_ended)  # asked first: what was written before the end is then all there
-        chunk = await run_in_threadpool(_read, path, offset)
-        if chunk:
-            offset += len(chunk)
+        if ticket is not seen:  # asked before reading: what was written before the end is then all there
+            over, seen = over or await run_in_threadpool(is_ended), ticket
+        chunk = await run_in_threadpool(_read, path, offset) if _size(path) > offset else b""
+        offset += len(chunk)
+        text = decoder.decode(chunk, final=over and not chunk)
+        if text:
             silent = 0.0
-            yield _event(json.dumps(decoder.decode(chunk)), event="log", event_id=str(offset))
-        elif over:
+            # Who resumes after half a character gets it whole.
+            yield _event(json.dumps(text), event="log", event_id=str(offset - len(decoder.getstate()[0])))
+        elif over and not chunk:
             yield _event(await run_in_threadpool(final), event="end", event_id=str(offset))
             return
-        else:
+        elif not chunk:
             silent += _LOOK
             if silent >= _SILENCE:
                 silent = 0.0
@@ -82,12 +105,14 @@ def _read(path: Path, offset: int) -> bytes:
 
 @router.get("/events", response_class=Response)
 async def events(
-    request: Request, node: Node, last_event_id: Annotated[str | None, Header(pattern=r"^\d+\.\d+$")] = None
+    request: Request,
+    node: Node,
+    last_event_id: Annotated[str | None, Header(pattern=r"^[0-9]{1,18}\.[0-9]{1,18}$")] = None,
 ) -> Response:
     """Everything that changes on this node and in the registry, as server-sent events.
 
-    The name of an event is what changed (`run`, `installation`, `clone`, `tool`, `dataset`), its data the new state
-    (null once it is gone). `Last-Event-ID` goes on after that event: of what changed in between, the newest state.
+    The name of an event is what changed (`run`, `installation`, `clone`, `tool`, `dataset`), its data the new state,
+    or `{"key": ..., "gone": true}`. `Last-Event-ID` goes on after that event: of what changed in between, the newest state.
     """
     if last_event_id is None:
         seq, revision = node.store.last_seq(), node.mirror.revision

@@ -1,0 +1,45 @@
+"""The shape of the house: modules and functions stay small, every module has its tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "mao"
+TESTS = Path(__file__).parent
+MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path.stem not in {"__init__", "__main__"})
+
+LONGEST_MODULE = 300
+LONGEST_FUNCTION = 40
+
+# Modules whose behaviour is that of the thing above them, and which are tested there.
+TESTED_ELSEWHERE: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_modules_are_short(module: Path) -> None:
+    assert len((SOURCE / module).read_text().splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_functions_are_short(module: Path) -> None:
+    tree = ast.parse((SOURCE / module).read_text())
+    lengths = {
+        node.name: _length(node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the body without the docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_every_module_has_its_tests(module: Path) -> None:
+    mirrored = TESTS / module.parent / f"test_{module.name}"
+    elsewhere = TESTS / TESTED_ELSEWHERE.get(module.as_posix(), "nowhere")
+    assert mirrored.exists() or elsewhere.is_file(), f"{mirrored.relative_to(TESTS)} is missing"
