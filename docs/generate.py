@@ -8,12 +8,17 @@ python docs/generate.py --check    say which are stale, as a diff, and exit with
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mao import errors
+from mao.cli import mao
+from mao.config import SETTINGS
 from mao.definition_schema import json_schema
 
 if TYPE_CHECKING:
@@ -40,6 +45,52 @@ _ERRORS_HEAD = """{generated}
 What the node could not do travels as `application/problem+json` (RFC 9457): its `code` is in the tables, its
 `status` is the HTTP status, and the command line ends with the exit status. Anything else is a bug: status
 500, exit status 1. A tool that fails is no error of the node but a run in the state `failed`.
+"""
+
+_CLI_HEAD = """{generated}
+
+# The command line
+
+A noun, then a verb. Data goes to stdout, what is said about it to stderr, so `$(mao dataset clone NAME)` is a path.
+`-o json` prints the values of the HTTP API, `-o ndjson` one of them on each line; then errors are JSON, too. What
+stands after `--` goes to the tool exactly as it is. `NO_COLOR` is respected. `mao completion` completes words in bash,
+zsh and fish.
+
+| exit status | means |
+|---|---|
+| 0 | done |
+| 1 | a bug; `MAO_DEBUG=1` shows where. `mao doctor`: something fails |
+{kinds}| 8 | the run that was waited for did not succeed |
+| 130 | interrupted |
+
+The codes of the errors are in [errors.md](errors.md), the settings in [configuration.md](configuration.md).
+"""
+
+_CONFIGURATION_HEAD = """{generated}
+
+# Configuration
+
+A flag of `mao serve` wins over the environment, that over the file, and that over the default. The file is the one that
+`MAO_CONFIG` names, else `./mao.toml`, else `$XDG_CONFIG_HOME/mao/config.toml`, else `/etc/mao/config.toml`. It is TOML,
+with a section for the first part of a setting's name:
+
+```toml
+[node]
+name = "neuchatel"
+home = "~/mao"
+
+[server]
+listen = "127.0.0.1:8080"
+```
+
+A setting that does not exist, or a value that it cannot have, is an error that names the place. `mao config show
+--origin` shows every setting with its value and where that comes from.
+
+"""
+
+_MORE_VARIABLES = """
+The command line reads three more variables: `MAO_URL`, the address of the node to ask, where that is not the one of
+`server.listen`; `MAO_DEBUG`, which shows the traceback of a bug; and `NO_COLOR`.
 """
 
 
@@ -153,10 +204,61 @@ def _error_row(leaf: type[errors.MaoError]) -> tuple[str, str, str, str]:
     return f"`{leaf.code()}`", str(leaf.status), str(leaf.exit_status), f"{leaf.title()}."
 
 
+def cli_page() -> str:
+    kinds = "".join(
+        f"| {kind.exit_status} | {kind.title().rstrip('.').lower()} |\n"
+        for kind in sorted(errors.MaoError.__subclasses__(), key=lambda kind: kind.exit_status)
+    )
+    root = click.Context(mao, info_name="mao", terminal_width=100, max_content_width=100)
+    return _CLI_HEAD.format(generated=GENERATED, kinds=kinds) + "".join(_commands(root))
+
+
+def _commands(context: click.Context) -> Iterator[str]:
+    """A section for each command at or below that of `context`."""
+    if not isinstance(context.command, click.Group):
+        yield _command(context)
+        return
+    for name in context.command.list_commands(context):
+        command = context.command.get_command(context, name)
+        if command is not None:
+            yield from _commands(click.Context(command, context, name, terminal_width=100, max_content_width=100))
+
+
+def _command(context: click.Context) -> str:
+    page = f"\n## `{context.command_path}`\n\n```\n{context.command.get_usage(context).removeprefix('Usage: ')}\n```\n"
+    for paragraph in inspect.cleandoc(context.command.help or "").split("\n\n"):
+        kept = paragraph.removeprefix("\b\n")
+        page += f"\n```\n{kept}\n```\n" if kept != paragraph else f"\n{paragraph}\n"
+    options = [option for option in context.command.params if isinstance(option, click.Option)]
+    return page + ("\n" + table(("option", "meaning"), map(_option, options)) if options else "")
+
+
+def _option(option: click.Option) -> tuple[str, str]:
+    value = "" if option.is_flag else f" {option.metavar or '|'.join(getattr(option.type, 'choices', ['VALUE']))}"
+    default = f" Default: `{option.default}`." if option.show_default else ""
+    return f"`{', '.join(option.opts)}{value}`", f"{option.help}{default}"
+
+
+def configuration_page() -> str:
+    rows = (
+        (
+            f"`{name}`",
+            f"`MAO_{name.upper().replace('.', '__')}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.meaning,
+        )
+        for name, setting in SETTINGS.items()
+    )
+    head = _CONFIGURATION_HEAD.format(generated=GENERATED)
+    return head + table(("setting", "variable", "default", "meaning"), rows) + _MORE_VARIABLES
+
+
 FILES: dict[str, Callable[[], str]] = {
     "src/mao/schema/mao.yaml.json": schema_file,
     "docs/reference/definition.md": definition_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/cli.md": cli_page,
+    "docs/reference/configuration.md": configuration_page,
 }
 
 

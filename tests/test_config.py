@@ -140,4 +140,5 @@ def test_a_place_where_no_file_can_be_looked_for_is_a_bad_setting(tmp_path: Path
 
 
 def test_other_variables_of_mao_are_no_settings(tmp_path: Path) -> None:
-    assert load(environment(tmp_path, MAO_RUN_ID="x", MAO_NODE="y", NODE__NAME="z", MAO_DATA_DIR="w"))
+    config = load(environment(tmp_path, MAO_RUN_ID="x", MAO_NODE="y", NODE__NAME="z", MAO_DATA_DIR="w"))
+    assert config.values == load(environment(tmp_path)).values

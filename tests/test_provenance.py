@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 import subprocess
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import git
 
 from mao import __version__, provenance
 from mao.fields import Label
 from mao.run import Run, RunState
 from mao.values import Value
+from support import git
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START = datetime(2026, 3, 1, 23, 59, 59, 250_000, tzinfo=UTC)
 HOSTILE = {

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mao.arguments import resolve
-from mao.definition import Definition
 from mao.definition_file import load
 from mao.usage import Help, describe
+
+if TYPE_CHECKING:
+    from mao.definition import Definition
 
 TEXT = """
 Version: 1

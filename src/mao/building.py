@@ -9,11 +9,12 @@ import os
 from typing import TYPE_CHECKING
 
 from mao import data_directory
-from mao.errors import InstallerFailed, MaoError, NotInstalled, ToolNotFound
+from mao.errors import InstallerFailed, MaoError, NotInstalled, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
 from mao.installation import Installation, InstallationState, Step
 from mao.names import nearest
-from mao.registering import Pinned, fetch_commit, find_tool
+from mao.reading import Pinned, fetch_commit
+from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import now
 from mao.workspace import disk_errors, fsync, remove_tree
@@ -62,6 +63,8 @@ def advance(node: LocalNode, name: str) -> bool:
         try:
             step = _STEPS.get(attempt.step)
             return step is not None and step(node, installation)
+        except Stopping:
+            raise  # it goes on when the node is started again
         except MaoError as error:
             return _failed(node, installation, error.cause, error.detail)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mao.data_directory import make_durable
 from mao.errors import GitFailed, RemoteRefused
 from mao.fast_import import dialogue
-from mao.git import Output, failure, fetchable
+from mao.git import failure, fetchable
 from mao.workspace import remove_tree, write_durably
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mao.fast_import import Author, Existing, Placement
-    from mao.git import Git
+    from mao.git import Git, Output
 
 _CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _REFS = "refs/heads/"
@@ -241,6 +241,4 @@ class DatasetCache:
         with self._mended():
             output = self._git.attempt(*args, cwd=self._path)
             if output.status != 0:
-                flags = [line for line in output.out.decode("utf-8", "replace").splitlines() if line.startswith("!")]
-                words = [line for line in output.err.splitlines() if not line.startswith("hint:")]
-                raise failure(Output(output.status, b"", "\n".join([*flags, *words])), args)
+                raise failure(output, args)

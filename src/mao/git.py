@@ -29,8 +29,8 @@ _MISLEADING = re.compile(
     r"|PREFIX|QUARANTINE_PATH|REPLACE_REF_BASE|SHALLOW_FILE|TEMPLATE_DIR|TRACE.*|WORK_TREE)"
 )
 
-_PATIENCE = 5.0
-"""Seconds that git gets to end by itself."""
+_PATIENCE = 3.0  # seconds that git gets to end by itself
+_LOOK = 0.01  # seconds between two looks whether it has
 
 _SETTINGS = {
     # A repository's own hooks and monitors are other people's code.
@@ -102,7 +102,6 @@ FAILURES = (
     ),
 )
 
-
 _PASSWORD = re.compile(r"//[^/\s:@]*:[^/\s]*@")  # before it may be a token, that some hosts take for a name
 
 
@@ -138,23 +137,20 @@ class Git:
         settings = list(_SETTINGS.items())
         numbered = {f"GIT_CONFIG_KEY_{i}": key for i, (key, _) in enumerate(settings)}
         numbered |= {f"GIT_CONFIG_VALUE_{i}": value for i, (_, value) in enumerate(settings)}
-        return (
-            kept
-            | numbered
-            | {
-                "GIT_CONFIG_COUNT": str(len(settings)),
-                MARKER: str(self.home),
-                "LC_ALL": "C",
-                "LANGUAGE": "",
-                "GIT_TERMINAL_PROMPT": "0",
-                "GIT_OPTIONAL_LOCKS": "0",
-                "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if self.allow_http else ""),
-                "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh")
-                + " -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4"
-                # A shared connection that outlives git keeps its pipes open, and git would seem to hang.
-                + " -oControlMaster=no",
-            }
-        )
+        own = {
+            "GIT_CONFIG_COUNT": str(len(settings)),
+            MARKER: str(self.home),
+            "LC_ALL": "C",
+            "LANGUAGE": "",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_ALLOW_PROTOCOL": "https:ssh:file" + (":http" if self.allow_http else ""),
+            "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh")
+            + " -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=4"
+            # A shared connection that outlives git keeps its pipes open, and git would seem to hang.
+            + " -oControlMaster=no",
+        }
+        return kept | numbered | own
 
     def start(self, *args: str, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         """Start git for a dialogue; end it with `finish`.
@@ -226,9 +222,9 @@ class Git:
             self._closed = True
             live = list(self._live)
         for process in live:
-            _signal(process, signal.SIGTERM)
+            _terminate(process)
         for process in live:
-            _signal(process, signal.SIGKILL, after=_PATIENCE)
+            _kill(process)
 
 
 def classify(text: str) -> Failure | None:
@@ -238,7 +234,10 @@ def classify(text: str) -> Failure | None:
 
 def failure(output: Output, args: tuple[str, ...]) -> MaoError:
     """The error that a failed git command is."""
-    words = output.err or f"exit status {output.status}"
+    # `push --porcelain` says to its standard output what became of a branch.
+    flags = [line for line in output.out.decode("utf-8", "replace").splitlines() if line.startswith("!\t")]
+    said = [line for line in output.err.splitlines() if not line.startswith("hint:")]
+    words = "\n".join([*flags, *said]) or f"exit status {output.status}"
     kind = classify(words)
     detail = _PASSWORD.sub("//***@", f"git {_verb(args)}: {words}")
     return kind.error(detail, cause=kind.cause) if kind else GitFailed(detail)
@@ -259,7 +258,7 @@ def end_left_over(home: Path) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
     while marked(MARKER, str(home)) and time.monotonic() < give_up:
-        time.sleep(0.02)
+        time.sleep(_LOOK)
     kill_marked(MARKER, str(home))
 
 
@@ -275,18 +274,26 @@ def _stopping(args: tuple[str, ...]) -> Stopping:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started. It first gets the chance to take its locks away."""
-    _signal(process, signal.SIGTERM)
-    _signal(process, signal.SIGKILL, after=_PATIENCE)
+    """End git and what it started. All of them first get the chance to take their locks away."""
+    _terminate(process)
+    _kill(process)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             with contextlib.suppress(BrokenPipeError):  # what was still to be written to it
                 pipe.close()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int, after: float = 0) -> None:
-    """Signal git and what it started, once git has ended or `after` seconds have gone by."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(after)
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + _PATIENCE
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_PATIENCE)
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < give_up:
+            os.killpg(process.pid, 0)  # is any of them left?
+            time.sleep(_LOOK)
+        os.killpg(process.pid, signal.SIGKILL)

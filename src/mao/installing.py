@@ -13,7 +13,8 @@ from mao.errors import (
     TagMoved,
 )
 from mao.installation import Attempt, Installation, InstallationState, Step
-from mao.registering import Pinned, check_remote, find_tool, read, resolve
+from mao.reading import Pinned, check_remote, read, resolve
+from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import new_id, now
 from mao.workspace import fsync, remove_tree

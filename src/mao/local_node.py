@@ -6,6 +6,7 @@ import os
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from mao.dataset_cache import DatasetCache
 from mao.errors import InUse
@@ -39,7 +40,8 @@ class LocalNode:
         self.config = config
         self.workspace = Workspace(config.home)
         self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
-        self._locks: dict[tuple[str, str], threading.RLock] = {}
+        # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
+        self._locks: WeakValueDictionary[tuple[str, str], threading.RLock] = WeakValueDictionary()
         self._locks_guard = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
 

@@ -6,6 +6,7 @@ import bisect
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mao.errors import StaleRevision
 from mao.registry import Change, Entry
 
 if TYPE_CHECKING:
@@ -29,33 +30,51 @@ class Mirror:
         self._registry = registry
         self._told = changed
         self._arrived = threading.Condition()
-        self._by_key: dict[str, Entry] = {}
-        self._keys: list[str] = []
         self._deleted: dict[str, Change] = {}
         self._cached: dict[str, tuple[int, Any]] = {}
-        self.revision = self._load()
+        self._by_key, self.revision = self._listed()
+        self._keys = sorted(self._by_key)
         self._thread = threading.Thread(target=self._follow, name="registry watch", daemon=True)
         self._thread.start()
 
-    def _load(self) -> int:
-        first: int | None = None
-        after = ""
-        while True:
-            page, revision = self._registry.entries(PREFIX, after=after)
-            first = revision if first is None else first  # changes between two pages come again by the watch
-            self._by_key |= {entry.key: entry for entry in page}
-            if not page:
-                self._keys = sorted(self._by_key)
-                return first
-            after = page[-1].key
+    def _listed(self) -> tuple[dict[str, Entry], int]:
+        """What is there, and the revision to watch from: changes between two pages come again by the watch."""
+        found: dict[str, Entry] = {}
+        page, first = self._registry.entries(PREFIX)
+        while page:
+            found |= {entry.key: entry for entry in page}
+            page, _ = self._registry.entries(PREFIX, after=page[-1].key)
+        return found, first
 
     def _follow(self) -> None:
-        for change in self._registry.watch(PREFIX, after=self.revision):
-            with self._arrived:
-                self._apply(change)
-                self.revision = change.revision
-                self._arrived.notify_all()
-            self._told(change)
+        while True:
+            try:
+                for change in self._registry.watch(PREFIX, after=self.revision):
+                    self._take(change)
+            except StaleRevision:
+                self._list_anew()
+            else:
+                return
+
+    def _list_anew(self) -> None:
+        found, revision = self._listed()
+        gone = [Change(key, None, revision) for key in self._by_key if key not in found]
+        # What is later than the first page of the list comes again by the watch.
+        come = [Change(e.key, e.value, e.revision) for e in found.values() if self.revision < e.revision <= revision]
+        for change in sorted([*gone, *come], key=lambda change: change.revision):
+            self._take(change)
+        self._reach(revision)
+
+    def _take(self, change: Change) -> None:
+        with self._arrived:
+            self._apply(change)
+            self._reach(change.revision)
+        self._told(change)
+
+    def _reach(self, revision: int) -> None:
+        with self._arrived:
+            self.revision = revision
+            self._arrived.notify_all()
 
     def _apply(self, change: Change) -> None:
         known = self._by_key.get(change.key)

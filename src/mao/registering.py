@@ -2,68 +2,29 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
-from mao.definition_file import FILE_NAMES, MAX_BYTES, load
 from mao.errors import (
-    BadDefinition,
     BadName,
-    BadRemote,
     DatasetNotFound,
     DatasetTaken,
     Denied,
-    GitFailed,
     NameDiffers,
     NameTaken,
     StaleRevision,
     ToolNotFound,
 )
 from mao.git import fetchable
-from mao.names import is_absolute_remote, name_fault, nearest, remote_fault
-from mao.values import new_id, now
-from mao.yaml_tree import Fault, read_tree
+from mao.names import name_fault, nearest
+from mao.reading import check_remote, read, resolve
+from mao.values import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from mao.definition import Definition
     from mao.local_node import LocalNode
-    from mao.yaml_tree import Location
-
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# What git-check-ref-format(1) refuses, patterns of ls-remote among it.
-_NO_REF = re.compile(r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.lock$|\.$")
-_LARGEST_SHOWN = 1 << 20
-_LINK, _FOLDER = "120000", "040000"  # git's modes of what a commit holds
-_FILES = frozenset({"100644", "100755", "100664"})
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """A ref of a remote and the commit that it names; `ref` is in full, or the commit itself."""
-
-    ref: str
-    commit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A tool's repository at a commit, as far as registering looks at it."""
-
-    pinned: Pinned
-    definition: Definition
-    text: str
-    """Of the definition."""
-    installer: str | None
-    """The text of the installer's script."""
-    files: dict[str, str]
-    """The path of every file, and git's mode and id of it."""
 
 
 def register_tool(
@@ -273,127 +234,3 @@ def find_dataset(node: LocalNode, name: str) -> Dataset:
 def _unknown(noun: str, name: str, known: Iterator[str]) -> str:
     near = nearest(name, known)
     return f"No {noun} is registered as '{name}'" + (f"; did you mean '{near}'?" if near else ".")
-
-
-def check_remote(node: LocalNode, url: str) -> None:
-    """Raise BadRemote if `url` is not the address of a remote that this node may use."""
-    fault = remote_fault(url)
-    if fault is None and not is_absolute_remote(url):
-        fault = "is no address: give https://HOST/PATH, ssh://HOST/PATH, USER@HOST:PATH, file:///PATH or /PATH"
-    if fault is None and url.lower().startswith("http://") and not node.config["git.allow_http"]:
-        fault = "is not encrypted; give https://, or allow http:// with the setting git.allow_http"
-    if fault:
-        raise BadRemote(f"The remote '{url}' {fault}.")
-
-
-def resolve(node: LocalNode, url: str, ref: str | None) -> Pinned:
-    """The commit that `ref` (a branch, tag or commit; HEAD if None) of the repository at `url` names now."""
-    if ref is not None and _COMMIT.fullmatch(ref):
-        return Pinned(ref, ref)
-    if ref is not None and _NO_REF.search(ref):
-        raise BadRemote(f"'{ref}' cannot be a branch or tag (git-check-ref-format).")
-    full = [ref] if ref and ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
-    wanted = full if ref else ["HEAD"]
-    patterns = [pattern for name in wanted for pattern in (name, f"{name}^{{}}")]
-    listed = node.git.run(
-        "ls-remote", "--symref", "--", fetchable(url), *patterns, cwd=node.workspace.temporary
-    ).decode("utf-8", "replace")
-    found = {name: what for what, _, name in (line.partition("\t") for line in listed.splitlines())}
-    symbolic = re.search(r"^ref: (\S+)\tHEAD$", listed, re.MULTILINE)
-    for name in wanted:
-        # An annotated tag is an object of its own; `^{}` is the commit behind it.
-        commit = found.get(f"{name}^{{}}") or found.get(name)
-        if commit and _COMMIT.fullmatch(commit):
-            return Pinned(symbolic[1] if symbolic and name == "HEAD" else name, commit)
-    what = f"branch or tag '{ref}'" if ref else "commit: it is empty"
-    raise GitFailed(f"{url} has no {what}.")
-
-
-def read(node: LocalNode, url: str, pinned: Pinned) -> Reading:
-    """The definition in the repository at `url`, at a commit, checked against the files there.
-
-    Raises:
-        BadDefinition: with all its faults.
-        OutsideFailed: the repository cannot be read; in git's words.
-    """
-    with node.workspace.aside(new_id()) as repository:
-        node.git.run("init", "--bare", "--quiet", ".", cwd=repository)
-        fetch_commit(node, repository, url, pinned)
-        listed = node.git.run("ls-tree", "-r", "-t", "-z", pinned.commit, cwd=repository).decode("utf-8", "replace")
-        files = {path: entry for entry, _, path in (line.partition("\t") for line in listed.split("\0") if line)}
-        file = next((name for name in FILE_NAMES if name in files), None)
-        if file is None:
-            raise BadDefinition(f"{url} has no {' or '.join(FILE_NAMES)} at its root, at {pinned.commit[:12]}.")
-        text = _blob(node, repository, file, files[file])
-        definition = load(text, file)
-        _check_files(definition, files, file, text)
-        script = _installer(node, repository, definition, files)
-    files = {path: entry for path, entry in files.items() if entry.split()[1] != "tree"}
-    return Reading(pinned, definition, text.decode("utf-8-sig"), script, files)
-
-
-def _installer(node: LocalNode, repository: Path, definition: Definition, files: dict[str, str]) -> str | None:
-    if definition.installer is None:
-        return None
-    blob = files[posixpath.normpath(definition.installer.script)].split()[2]
-    if int(node.git.run("cat-file", "-s", blob, cwd=repository)) > _LARGEST_SHOWN:
-        return f"(git blob {blob}: too large to be shown)\n"
-    return node.git.run("cat-file", "blob", blob, cwd=repository).decode("utf-8", "replace")
-
-
-def fetch_commit(node: LocalNode, repository: Path, url: str, pinned: Pinned) -> None:
-    """Fetch one commit into `repository`; by its ref, with the history, if the remote does not give single commits."""
-    options = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-    output = node.git.attempt(*options, "--depth=1", fetchable(url), pinned.commit, cwd=repository)
-    if output.status != 0 and "unadvertised object" in output.err:
-        node.git.run(*options, fetchable(url), pinned.ref, cwd=repository)
-    elif output.status != 0:
-        node.git.run(*options, "--depth=1", fetchable(url), pinned.commit, cwd=repository)
-
-
-def _blob(node: LocalNode, repository: Path, path: str, entry: str) -> bytes:
-    mode, kind, blob = entry.split()
-    if kind != "blob" or mode == _LINK:
-        raise BadDefinition(f"'{path}' is not a file in the repository.")
-    size = int(node.git.run("cat-file", "-s", blob, cwd=repository))
-    if size > MAX_BYTES:
-        raise BadDefinition(f"'{path}' has {size:,} bytes; a definition has at most {MAX_BYTES:,}.")
-    return node.git.run("cat-file", "blob", blob, cwd=repository)
-
-
-def _check_files(definition: Definition, files: dict[str, str], file: str, text: bytes) -> None:
-    """Every script is a file of the repository, and no path goes through a link.
-
-    Raises:
-        BadDefinition: with all faults, where they stand in `text`.
-    """
-    paths: dict[Location, str] = {("Commands", i, "Script"): c.script for i, c in enumerate(definition.commands)}
-    if definition.installer:
-        paths["Installer", "Script"] = definition.installer.script
-    found = [(at, _path_fault(path, files, is_folder=False)) for at, path in paths.items()]
-    if definition.data.local:
-        at: Location = ("Datadir",) if definition.version == "0.1" else ("Data", "Local")
-        found.append((at, _path_fault(definition.data.local, files, is_folder=True)))
-    tree = read_tree(text)
-    faults = [Fault(at, message) for at, message in found if message]
-    faults.sort(key=tree.position)
-    listed = [
-        dict(zip(("line", "column"), tree.position(fault), strict=True))
-        | {"file": file, "path": fault.path, "message": fault.message, "suggestion": None}
-        for fault in faults
-    ]
-    if listed:
-        lines = [f"{file}:{f['line']}:{f['column']}: {f['path']} {f['message']}" for f in listed]
-        raise BadDefinition("\n".join(lines), listed)
-
-
-def _path_fault(path: str, files: dict[str, str], *, is_folder: bool) -> str | None:
-    """Why `path` cannot be used: a script is a file that is there, a folder may still have to be made."""
-    parts = posixpath.normpath(path).split("/")
-    modes = [files.get("/".join(parts[:depth]), "").split(" ")[0] for depth in range(1, len(parts) + 1)]
-    if _LINK in modes:
-        return f"'{path}' goes through a symbolic link, which could leave the tool"
-    if is_folder:
-        taken = next(("/".join(parts[: i + 1]) for i, mode in enumerate(modes) if mode not in {"", _FOLDER}), None)
-        return f"'{path}' cannot be a folder: '{taken}' is something else in the repository" if taken else None
-    return None if modes[-1] in _FILES else f"'{path}' is not a file in the repository"

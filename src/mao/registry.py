@@ -57,7 +57,11 @@ class Registry(Protocol):
         """
 
     def watch(self, prefix: str, *, after: int) -> Iterator[Change]:
-        """Every change below `prefix` later than the revision `after`, in order, once; ends when closed."""
+        """Every change below `prefix` later than the revision `after`, in order, once; ends when closed.
+
+        Raises:
+            StaleRevision: the changes that followed `after` are no longer kept; list anew, and watch from there.
+        """
 
     def close(self) -> None:
         """End the watches and let go of what is held."""

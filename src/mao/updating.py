@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mao.building import find_installation
 from mao.catalogue import Tool, tool_key
 from mao.errors import MaoError, Stopping
-from mao.registering import Pinned, Reading, read, resolve
+from mao.reading import Pinned, Reading, read, resolve
 from mao.values import Value
 
 if TYPE_CHECKING:

@@ -128,7 +128,7 @@ def _wait_for(node: subprocess.Popen[bytes], log: Path, address: str) -> None:
 
 
 def _tell_all(place: Path, environment: dict[str, str]) -> None:
-    repository = _tool_repository(place)
+    repository = _tool_repository(place, environment)
     _say("A tool is a git repository with a mao.yaml. Its commit is pinned when it is registered, for all nodes.")
     _run(environment, "tool", "register", str(repository))
     _say("Installing clones it at that commit, runs its installer, and clones its dataset.")
@@ -144,7 +144,7 @@ def _tell_all(place: Path, environment: dict[str, str]) -> None:
     for line in file.read_text("utf-8").splitlines()[:_ROWS]:
         click.echo(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…")
     _say("Each commit says where its data comes from:")
-    _git(clone, "log", "-1", show=True)
+    _git(environment, clone, "log", "-1", show=True)
     _say("And what the node knows of its runs:")
     _run(environment, "run", "list")
     _say(
@@ -156,27 +156,27 @@ def _tell_all(place: Path, environment: dict[str, str]) -> None:
     )
 
 
-def _tool_repository(place: Path) -> Path:
+def _tool_repository(place: Path, environment: dict[str, str]) -> Path:
     """A repository of the shipped tool, whose data goes to a remote in `place`."""
     remote = place / "remotes" / f"{_DATASET}.git"
     remote.mkdir(parents=True)
-    _git(remote, "init", "--quiet", "--bare", "--initial-branch=main", ".")
+    _git(environment, remote, "init", "--quiet", "--bare", "--initial-branch=main", ".")
     repository = place / "remotes" / _TOOL
     shutil.copytree(examples() / _TOOL, repository, ignore=shutil.ignore_patterns("__pycache__"))
     file = repository / "mao.yaml"
     file.write_text(re.sub(r"(?m)^(\s+Remote:).*$", rf"\1 '{remote}'", file.read_text("utf-8")), "utf-8")
-    _git(repository, "init", "--quiet", "--initial-branch=main", ".")
-    _git(repository, "add", "--all", ".")
-    _git(repository, "commit", "--quiet", "--message", f"Begin {_TOOL}")
+    _git(environment, repository, "init", "--quiet", "--initial-branch=main", ".")
+    _git(environment, repository, "add", "--all", ".")
+    _git(environment, repository, "commit", "--quiet", "--message", f"Begin {_TOOL}")
     return repository
 
 
-def _git(directory: Path, *args: str, show: bool = False) -> None:
+def _git(environment: dict[str, str], directory: Path, *args: str, show: bool = False) -> None:
     words = ["git", "-C", str(directory), *args]
     if show:
         click.echo(f"$ {shlex.join(words)}")
     done = subprocess.run(
-        ["git", *words[1:]], env=os.environ | _IDENTITY, capture_output=True, text=True, errors="replace", check=False
+        ["git", *words[1:]], env=environment, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
         raise GitFailed(f"{shlex.join(words)}: {done.stderr.strip()}")

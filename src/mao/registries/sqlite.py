@@ -19,14 +19,19 @@ _MIGRATIONS = (
     CREATE TABLE changes (revision INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, value BLOB);
     """,
 )
-_KEPT_CHANGES = 10_000  # a watch starts from a fresh list, so older ones serve nobody
 
 
 class SqliteRegistry:
-    """See `mao.registry.Registry`. One process has it open at a time (the node's lock sees to that)."""
+    """See `mao.registry.Registry`. One process has it open at a time (the node's lock sees to that).
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        kept_changes: how many a watch can be behind.
+    """
+
+    def __init__(self, path: Path, kept_changes: int = 10_000) -> None:
         self._file = SqliteFile(path, _MIGRATIONS)
+        self._kept_changes = kept_changes
         self._changed = threading.Condition()
         self._closed = False
 
@@ -62,7 +67,7 @@ class SqliteRegistry:
                 self._file.rows("DELETE FROM entries WHERE key = ?", key)
             else:
                 self._file.rows("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", key, value, revision)
-            self._file.rows("DELETE FROM changes WHERE revision <= ?", revision - _KEPT_CHANGES)
+            self._file.rows("DELETE FROM changes WHERE revision <= ?", revision - self._kept_changes)
         with self._changed:
             self._changed.notify_all()
         return revision
@@ -86,6 +91,8 @@ class SqliteRegistry:
                     continue
             for row in rows:
                 change = Change(*row)  # type: ignore[arg-type]  # the schema says what the columns hold
+                if change.revision > after + 1:
+                    raise StaleRevision(f"The changes that followed revision {after} are no longer kept.")
                 after = change.revision
                 if change.key.startswith(prefix):
                     yield change

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import compile_path
 
 from mao.errors import BadBody, BadPage, MaoError, RouteNotFound
 from mao.values import Value
@@ -72,8 +72,8 @@ def install(app: FastAPI) -> None:
             status=error.status_code,
         )
         answer.headers.update(error.headers or {})
-        if error.status_code == METHOD_NOT_ALLOWED:
-            answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
+        if error.status_code == METHOD_NOT_ALLOWED and (methods := _methods(request)):
+            answer.headers["Allow"] = ", ".join(sorted(methods))
         return answer
 
     @app.exception_handler(Exception)
@@ -89,10 +89,10 @@ def install(app: FastAPI) -> None:
 def _methods(request: Request) -> set[str]:
     """What may be done at the path: Starlette names the methods of the first route alone."""
     found: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
-    return found | ({"HEAD"} if "GET" in found else set())
+    for path, operations in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].fullmatch(request.url.path):
+            found |= {method.upper() for method in operations}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import bare, commit, git
+
+if TYPE_CHECKING:
+    from cli.place import Place
+
+
+def filled(path: Path) -> Path:
+    """A remote with one commit."""
+    commit(path.with_suffix(".work"), {"a.csv": "1\n"})
+    git("clone", "--quiet", "--bare", path.with_suffix(".work"), path, cwd=path.parent)
+    return path
+
+
+def test_a_dataset_is_registered_listed_shown_and_withdrawn(place: Place, tmp_path: Path) -> None:
+    remote = bare(tmp_path / "d.git")
+    done = place.mao.ok("dataset", "register", "river", str(remote), "--description", "Levels of the Areuse")
+    assert done.stdout == "river\n"
+    assert "river" in [dataset["name"] for dataset in place.mao.json("dataset", "list")]
+    assert [d["name"] for d in place.mao.json("dataset", "list", "--search", "areuse")] == ["river"]
+    assert re.search(
+        r"^remote +" + re.escape(str(remote)) + "$", place.mao.ok("dataset", "show", "river").stdout, re.MULTILINE
+    )
+    assert place.mao("dataset", "register", "river", str(remote)).returncode == 4
+    place.mao.ok("dataset", "withdraw", "river")
+    assert place.mao("dataset", "show", "river").returncode == 3
+
+
+def test_a_dataset_that_tools_publish_to_is_not_withdrawn(place: Place) -> None:
+    done = place.mao("dataset", "withdraw", "probe-data")
+    assert done.returncode == 4
+    assert "probe" in done.stderr
+
+
+def test_cloning_prints_the_path_and_refreshing_brings_what_is_new(place: Place, tmp_path: Path) -> None:
+    remote = filled(tmp_path / "levels.git")
+    place.mao.ok("dataset", "register", "levels", str(remote))
+    done = place.mao.ok("dataset", "clone", "levels")
+    path = Path(done.stdout.removesuffix("\n"))
+    assert (path / "a.csv").read_text() == "1\n"
+    commit(remote.with_suffix(".work"), {"b.csv": "2\n"})
+    git("push", "--quiet", remote, "main", cwd=remote.with_suffix(".work"))
+    refreshed = place.mao.ok("dataset", "refresh", "levels", "--history")
+    assert Path(refreshed.stdout.removesuffix("\n")) == path
+    assert (path / "b.csv").read_text() == "2\n"
+    assert git("rev-list", "--count", "HEAD", cwd=path) == "2"
+    assert ("levels", "ready") in [(c["dataset"], c["state"]) for c in place.mao.json("dataset", "clones")]
+    assert str(path) in place.mao.ok("dataset", "show", "levels").stdout
+    (path / "mine.txt").write_text("kept")
+    assert place.mao("dataset", "remove", "levels").returncode == 4
+    (path / "mine.txt").unlink()
+    place.mao.ok("dataset", "remove", "levels")
+    assert not path.exists()
+
+
+def test_an_empty_dataset_can_be_cloned(place: Place, tmp_path: Path) -> None:
+    place.mao.ok("dataset", "register", "empty", str(bare(tmp_path / "e.git")))
+    assert "no commit yet" in place.mao.ok("dataset", "clone", "empty").stderr
+    place.mao.ok("dataset", "remove", "empty")
+
+
+def test_a_clone_that_fails_ends_with_5_and_gits_words(place: Place, tmp_path: Path) -> None:
+    remote = filled(tmp_path / "gone.git")
+    place.mao.ok("dataset", "register", "gone", str(remote))
+    remote.rename(tmp_path / "elsewhere.git")
+    done = place.mao("dataset", "clone", "gone", "-o", "json")
+    assert done.returncode == 5
+    problem = json.loads(done.stderr[done.stderr.index("{") :])
+    assert problem["status"] == 502
+    assert "gone.git" in problem["detail"]
+
+
+def test_what_is_not_cloned_or_not_registered_ends_with_3(place: Place) -> None:
+    for verb in ("refresh", "remove"):
+        done = place.mao("dataset", verb, "nothing")
+        assert done.returncode == 3
+        assert "mao dataset clone nothing" in done.stderr
+    done = place.mao("dataset", "clone", "probe-dta")
+    assert done.returncode == 3
+    assert "did you mean 'probe-data'?" in done.stderr

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.place import Place
+
+
+def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
+    done = place.mao("doctor", "-o", "json", **environment)
+    assert done.returncode == status, done.stdout + done.stderr
+    return {finding["check"]: finding for finding in json.loads(done.stdout)}
+
+
+def test_a_machine_that_has_all_is_well(place: Place) -> None:
+    findings = found(place, 0)
+    assert list(findings) == ["python", "git", "sqlite", "configuration", "home", "executor", "node"]
+    assert {finding["result"] for finding in findings.values()} == {"ok"}
+    assert str(place.node.home) in findings["home"]["found"]
+    assert str(place.node.port) in findings["node"]["found"]
+
+
+def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:
+    findings = found(place, 0, MAO_URL="http://127.0.0.1:1")
+    assert findings["node"]["result"] == "warn"
+    assert "mao serve" in findings["node"]["advice"]
+
+
+def test_git_that_is_missing_fails(place: Place, tmp_path: Path) -> None:
+    findings = found(place, 1, PATH=str(tmp_path))
+    assert findings["git"]["result"] == "fail"
+    assert findings["executor"]["result"] == "warn"
+
+
+def test_git_that_is_too_old_fails(place: Place, tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    (tmp_path / "git").write_text(f"#!{bash}\necho git version 2.17.1\n")
+    (tmp_path / "git").chmod(0o755)
+    findings = found(place, 1, PATH=str(tmp_path))
+    assert findings["git"]["found"] == "2.17.1"
+    assert findings["git"]["advice"].startswith("2.30 or later is needed.")
+
+
+def test_a_home_that_cannot_be_made_fails(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    findings = found(place, 1, MAO_NODE__HOME=str(tmp_path / "file" / "home"))
+    assert findings["home"]["result"] == "fail"
+    assert "MAO_NODE__HOME" in findings["home"]["advice"]
+
+
+def test_a_configuration_that_is_wrong_fails_with_the_place(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "mao.toml"
+    file.write_text("[node]\nnaem = 'x'\n")
+    findings = found(place, 1, MAO_CONFIG=str(file))
+    assert findings["configuration"]["result"] == "fail"
+    assert "did you mean 'node.name'?" in findings["configuration"]["found"]
+    assert findings["python"]["result"] == "ok"
+
+
+def test_the_file_in_use_is_named(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.touch()
+    assert found(place, 0, MAO_CONFIG=str(file))["configuration"]["found"] == str(file)

@@ -1,0 +1,106 @@
+"""A node that serves in this process, for tests that look inside; and a reader of server-sent events."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from support import PATIENCE, ServedNode
+
+from mao import config
+from mao.daemon import Daemon
+from mao.local_node import LocalNode, opened
+from mao.web.server import Server, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass
+class Serving(ServedNode):
+    """A node that serves in a thread of this process."""
+
+    node: LocalNode = None  # type: ignore[assignment]  # a field after fields with defaults needs one
+    server: Server = None  # type: ignore[assignment]  # likewise
+
+    def count(self) -> tuple[int, int]:
+        """Counts every change of the store and of the registry."""
+        return self.node.store.last_seq(), self.node.mirror.revision
+
+
+@contextmanager
+def serving(home: Path, **more: str) -> Iterator[Serving]:
+    """Serve the node in `home`; `more` are settings (`runs__limit="2"`)."""
+    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
+    flags |= {name.replace("__", "."): value for name, value in more.items()}
+    settings = config.load({"HOME": str(home.parent)}, flags)
+    with opened(settings) as node:
+        listening = listen("127.0.0.1", 0)
+        server, daemon = Server(node), Daemon(node)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        daemon.start()
+        thread.start()
+        try:
+            yield Serving(home, settings.node, port=listening.getsockname()[1], node=node, server=server)
+        finally:
+            server.should_exit = True
+            thread.join()
+            daemon.stop()
+
+
+@dataclass(frozen=True)
+class SentEvent:
+    """A server-sent event."""
+
+    event: str
+    id: str
+    data: str
+
+
+def follow(node: ServedNode, path: str, last: str | None = None) -> Iterator[SentEvent]:
+    """The events of a stream, until it ends or the iterator is closed."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE)
+    try:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last is not None else {})
+        connection.request("GET", f"/api/v1{path}", headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        fields: dict[str, Any] = {}
+        for raw in answer:
+            line = raw.decode().removesuffix("\n")
+            name, _, value = line.partition(": ")
+            if line and name:
+                fields[name] = f"{fields[name]}\n{value}" if name in fields else value
+            elif fields:
+                yield SentEvent(fields.get("event", ""), fields.get("id", ""), fields.get("data", ""))
+                fields = {}
+    finally:
+        connection.close()
+
+
+@contextmanager
+def hanging_server() -> Iterator[tuple[str, list[socket.socket]]]:
+    """The URL of a server that takes connections and never answers, and the connections it has taken."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+
+        def accept() -> None:
+            while True:
+                try:
+                    taken.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/x.git", taken
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    for connection in taken:
+        connection.close()

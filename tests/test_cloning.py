@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from serving import Serving, hanging_server, serving
+from support import bare, commit, eventually, git
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Serving]:
+    with serving(tmp_path / "home") as node:
+        yield node
+
+
+@pytest.fixture
+def dataset(served: Serving, tmp_path: Path) -> Path:
+    """A registered dataset with two commits."""
+    repository = tmp_path / "remotes" / "numbers"
+    commit(repository, {"one.txt": "1"})
+    commit(repository, {"two.txt": "2"})
+    served.api("POST", "/datasets", {"name": "numbers", "url": str(repository)})
+    return repository
+
+
+def cloned(node: Serving, name: str = "numbers", **more: bool) -> Any:
+    """Ask for a clone, or for it to be refreshed; what has become of it."""
+    node.api("POST", "/clones", {"dataset": name, **more}, status=202)
+    return node.api("GET", f"/clones/{name}", Prefer="wait=60")
+
+
+def put_dataset(node: Serving, url: str) -> None:
+    """Register a dataset `far` without asking its remote."""
+    dataset = {"name": "far", "url": url, "registered_by": "alpha", "registered_at": "2026-01-01T00:00:00Z"}
+    revision = node.node.registry.put("/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
+    node.node.mirror.catch_up(revision)
+
+
+def directory(node: Serving, name: str = "numbers") -> Path:
+    return node.node.workspace.clone(name)
+
+
+def test_a_dataset_is_cloned_without_its_history(served: Serving, dataset: Path) -> None:
+    asked = served.request("POST", "/api/v1/clones", {"dataset": "NUMBERS"})
+    assert (asked.status, asked.headers["location"]) == (202, "/api/v1/clones/numbers")
+
+    clone = served.api("GET", "/clones/Numbers", Prefer="wait=60")
+
+    assert (clone["state"], clone["head"]) == ("ready", git("rev-parse", "HEAD", cwd=dataset))
+    assert clone["path"] == str(directory(served))
+    assert (directory(served) / "two.txt").read_text() == "2"
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "1"
+    assert served.api("GET", "/clones")["items"] == [clone]
+
+
+def test_the_history_comes_on_request_and_stays(served: Serving, dataset: Path) -> None:
+    cloned(served)
+
+    assert cloned(served, history=True)["history"] is True
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "2"
+
+    commit(dataset, {"three.txt": "3"})
+    assert cloned(served)["history"] is True
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "3"
+
+
+def test_a_clone_can_begin_with_its_history(served: Serving, dataset: Path) -> None:
+    cloned(served, history=True)
+
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "2"
+
+
+def test_asking_again_brings_what_is_new_and_removes_what_is_gone(served: Serving, dataset: Path) -> None:
+    first = cloned(served)
+    (dataset / "one.txt").unlink()
+    head = commit(dataset, {"three.txt": "3"})
+
+    second = cloned(served)
+
+    assert (second["state"], second["head"]) == ("ready", head)
+    assert second["cloned_at"] == first["cloned_at"]
+    assert sorted(path.name for path in directory(served).iterdir()) == [".git", "three.txt", "two.txt"]
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "1"
+
+
+def test_a_history_that_was_replaced_is_followed(served: Serving, dataset: Path) -> None:
+    cloned(served)
+    git("commit", "--quiet", "--amend", "--message", "another", cwd=dataset)
+
+    assert cloned(served)["head"] == git("rev-parse", "HEAD", cwd=dataset)
+
+
+@pytest.mark.parametrize("change", ["edit", "new file", "commit"])
+def test_what_somebody_changed_in_a_clone_is_not_touched(served: Serving, dataset: Path, change: str) -> None:
+    cloned(served)
+    name = "one.txt" if change == "edit" else "mine.txt"
+    (directory(served) / name).write_text("mine")
+    if change == "commit":
+        commit(directory(served), {})
+    commit(dataset, {"three.txt": "3"})
+
+    refreshed = served.request("POST", "/api/v1/clones", {"dataset": "numbers"})
+    removed = served.request("DELETE", "/api/v1/clones/numbers")
+
+    assert (refreshed.status, refreshed.json["code"]) == (409, "clone-changed")
+    assert (removed.status, removed.json["code"]) == (409, "clone-changed")
+    assert ("commits" if change == "commit" else name) in refreshed.json["detail"]
+    assert (directory(served) / name).read_text() == "mine"
+    assert served.api("GET", "/clones/numbers")["state"] == "ready"
+
+
+def test_only_some_of_many_changes_are_named(served: Serving, dataset: Path) -> None:
+    cloned(served)
+    for number in range(25):
+        (directory(served) / f"{number}.txt").write_text("mine")
+
+    detail = served.request("POST", "/api/v1/clones", {"dataset": "numbers"}).json["detail"]
+
+    assert "and 15 more" in detail
+
+
+def test_a_clone_is_removed(served: Serving, dataset: Path) -> None:
+    cloned(served)
+
+    assert served.request("DELETE", "/api/v1/clones/Numbers").status == 204
+    assert not directory(served).exists()
+    gone = served.request("GET", "/api/v1/clones/numbers")
+    assert (gone.status, gone.json["code"]) == (404, "not-cloned")
+    assert served.request("DELETE", "/api/v1/clones/numbers").status == 404
+    assert cloned(served)["state"] == "ready"
+
+
+def test_what_is_unknown_is_a_404_with_what_is_near(served: Serving, dataset: Path) -> None:
+    reply = served.request("POST", "/api/v1/clones", {"dataset": "nubmers"})
+    assert (reply.status, reply.json["code"]) == (404, "dataset-not-found")
+    assert "did you mean 'numbers'" in reply.json["detail"]
+
+    cloned(served)
+    assert "did you mean 'numbers'" in served.request("GET", "/api/v1/clones/nubmers").json["detail"]
+
+
+def test_a_clone_that_fails_says_gits_words_and_can_be_asked_for_again(served: Serving, dataset: Path) -> None:
+    away = dataset.rename(dataset.with_name("away"))
+
+    failed = cloned(served)
+
+    assert (failed["state"], failed["error"], failed["path"]) == ("failed", "no-such-repository", None)
+    assert "does not appear to be a git repository" in failed["detail"]
+    assert not directory(served).exists()
+    away.rename(dataset)
+    ready = cloned(served)
+    assert (ready["state"], ready["error"], ready["detail"]) == ("ready", None, None)
+
+
+def test_a_refresh_that_fails_leaves_the_files_and_can_be_asked_for_again(served: Serving, dataset: Path) -> None:
+    cloned(served)
+    away = dataset.rename(dataset.with_name("away"))
+
+    assert cloned(served)["state"] == "failed"
+    assert (directory(served) / "two.txt").read_text() == "2"
+
+    away.rename(dataset)
+    assert cloned(served)["state"] == "ready"
+
+
+def test_locks_that_a_killed_git_left_are_no_hindrance(served: Serving, dataset: Path) -> None:
+    cloned(served)
+    head = commit(dataset, {"three.txt": "3"})
+    for lock in ("index.lock", "shallow.lock", "refs/remotes/origin/main.lock", "HEAD.lock"):
+        (directory(served) / ".git" / lock).touch()
+
+    clone = cloned(served)
+
+    assert (clone["state"], clone["head"], clone["detail"]) == ("ready", head, None)
+
+
+def test_an_empty_dataset_can_be_cloned_and_filled_later(served: Serving, tmp_path: Path) -> None:
+    remote = bare(tmp_path / "remotes" / "empty.git")
+    served.api("POST", "/datasets", {"name": "empty", "url": str(remote)})
+
+    empty = cloned(served, "empty")
+
+    assert (empty["state"], empty["head"]) == ("ready", None)
+    head = commit(tmp_path / "work", {"one.txt": "1"})
+    git("push", "--quiet", remote, "HEAD:main", cwd=tmp_path / "work")
+    filled = cloned(served, "empty")
+    assert (filled["state"], filled["head"], filled["detail"]) == ("ready", head, None)
+    assert (directory(served, "empty") / "one.txt").read_text() == "1"
+
+
+def test_a_clone_whose_repository_is_gone_never_reaches_one_above_it(tmp_path: Path) -> None:
+    outer = tmp_path / "outer"
+    commit(outer, {"precious.txt": "1", ".gitignore": "home\n"})
+    dataset = tmp_path / "numbers"
+    commit(dataset, {"one.txt": "1"})
+    git("remote", "add", "origin", dataset, cwd=outer)
+    (outer / "precious.txt").write_text("not committed")
+    with serving(outer / "home") as node:
+        node.api("POST", "/datasets", {"name": "numbers", "url": str(dataset)})
+        cloned(node)
+        (directory(node) / ".git").rename(tmp_path / "gone")
+
+        assert node.request("POST", "/api/v1/clones", {"dataset": "numbers"}).status == 502
+
+    assert (outer / "precious.txt").read_text() == "not committed"
+
+
+def test_while_a_remote_hangs_others_are_answered_and_the_clone_goes_on_after_a_restart(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with hanging_server() as (url, taken):
+        with serving(home, git__allow_http="true") as node:
+            put_dataset(node, url)
+            begun = node.api("POST", "/clones", {"dataset": "far"}, status=202)
+            eventually(lambda: taken, "git asks the remote")
+
+            assert node.api("POST", "/clones", {"dataset": "far"}, status=202)["state"] == begun["state"] == "cloning"
+            assert node.request("POST", "/api/v1/clones", {"dataset": "far", "history": True}).json["code"] == "in-use"
+            assert node.request("DELETE", "/api/v1/clones/far").json["code"] == "in-use"
+            assert [item["dataset"] for item in node.api("GET", "/clones")["items"]] == ["far"]
+        with serving(home, git__allow_http="true") as node:
+            assert node.api("GET", "/clones/far")["state"] == "cloning"
+
+
+def test_a_remote_that_hangs_is_given_up_at_the_time_limit(tmp_path: Path) -> None:
+    with hanging_server() as (url, _), serving(tmp_path / "home", git__allow_http="true", git__time_limit="0.5") as node:
+        put_dataset(node, url)
+
+        failed = cloned(node, "far")
+
+    assert (failed["state"], failed["error"]) == ("failed", "timed-out")
+    assert "0.5 s" in failed["detail"]

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mao.errors import StaleRevision
+from mao.mirror import PREFIX, Mirror
+from mao.registries.sqlite import SqliteRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mao.registry import Change
+
+PATIENCE = 60.0
+A, B, C = (PREFIX + f"tools/{name}" for name in "abc")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[SqliteRegistry]:
+    opened = SqliteRegistry(tmp_path / "registry.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def told() -> list[Change]:
+    """What the mirror has told of."""
+    return []
+
+
+@pytest.fixture
+def mirror(registry: SqliteRegistry, told: list[Change]) -> Mirror:
+    return Mirror(registry, told.append)
+
+
+def change_at_random(registry: SqliteRegistry, seed: int, times: int) -> None:
+    """Put and delete keys, as others do at the same time."""
+    chance = random.Random(seed)  # noqa: S311  # not a secret
+    for _ in range(times):
+        key = f"{PREFIX}{chance.choice(['tools', 'datasets'])}/{chance.randrange(12)}"
+        present = registry.get(key)
+        try:
+            if present and chance.random() < 0.5:
+                registry.delete(key, if_revision=present.revision)
+            else:
+                registry.put(key, chance.randbytes(8), if_revision=present.revision if present else 0)
+        except StaleRevision:
+            continue
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_mirror_shows_what_the_registry_holds_after_many_change_it_at_once(
+    registry: SqliteRegistry, seed: int
+) -> None:
+    change_at_random(registry, seed, 30)
+    writers = [threading.Thread(target=change_at_random, args=(registry, 10 * seed + n, 60)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    told: list[Change] = []
+    mirror = Mirror(registry, told.append)  # while they are at it
+    for writer in writers:
+        writer.join()
+    held, revision = registry.entries(PREFIX)
+    mirror.catch_up(revision)
+    assert mirror.entries(PREFIX) == held
+    assert [mirror.get(entry.key) for entry in held] == held
+    assert mirror.revision == revision
+    tools, _ = registry.entries(PREFIX + "tools/")
+    assert mirror.entries(PREFIX + "tools/") == tools
+    assert [change.revision for change in told] == sorted({change.revision for change in told})
+
+
+def test_a_mirror_of_more_than_a_page_is_whole(registry: SqliteRegistry) -> None:
+    for number in range(1100):
+        registry.put(f"{PREFIX}tools/{number:05}", b"", if_revision=0)
+    mirror = Mirror(registry, lambda _: None)
+    assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(1100)]
+
+
+def test_who_changed_something_reads_it_back(registry: SqliteRegistry, mirror: Mirror) -> None:
+    revision = 0
+    for number in range(50):
+        revision = registry.put(A, b"%d" % number, if_revision=revision)
+        mirror.catch_up(revision)
+        found = mirror.get(A)
+        assert found is not None
+        assert (found.value, found.revision) == (b"%d" % number, revision)
+    mirror.catch_up(registry.delete(A, if_revision=revision))
+    assert mirror.get(A) is None
+
+
+def test_entries_come_in_pages(registry: SqliteRegistry, mirror: Mirror) -> None:
+    for key in (A, B, C, PREFIX + "datasets/a", PREFIX + "tools0"):
+        revision = registry.put(key, b"", if_revision=0)
+    mirror.catch_up(revision)
+    tools = PREFIX + "tools/"
+    assert [entry.key for entry in mirror.entries(tools)] == [A, B, C]
+    assert [entry.key for entry in mirror.entries(tools, limit=2)] == [A, B]
+    assert [entry.key for entry in mirror.entries(tools, after=A)] == [B, C]
+    assert [entry.key for entry in mirror.entries(tools, after=A + "/between", limit=1)] == [B]
+    assert mirror.entries(tools, after=C) == []
+    assert mirror.entries(tools, after=PREFIX + "z") == []
+    assert [entry.key for entry in mirror.entries(tools, after=PREFIX + "a")] == [A, B, C]
+    assert mirror.entries(tools, limit=0) == []
+
+
+def test_what_lies_elsewhere_in_the_registry_is_not_mirrored(
+    registry: SqliteRegistry, mirror: Mirror, told: list[Change]
+) -> None:
+    registry.put("/other", b"", if_revision=0)
+    mirror.catch_up(registry.put(A, b"", if_revision=0))
+    assert mirror.get("/other") is None
+    assert [entry.key for entry in mirror.entries(PREFIX)] == [A]
+    assert [change.key for change in told if change.key != A] == []
+
+
+def test_it_tells_what_has_changed_since_and_what_is_gone(registry: SqliteRegistry, mirror: Mirror) -> None:
+    first = registry.put(A, b"1", if_revision=0)
+    second = registry.put(B, b"1", if_revision=0)
+    third = registry.delete(A, if_revision=first)
+    fourth = registry.put(B, b"2", if_revision=second)
+    mirror.catch_up(fourth)
+
+    def told(revision: int) -> list[tuple[str, bytes | None, int]]:
+        return [(change.key, change.value, change.revision) for change in mirror.changed_since(revision)]
+
+    assert told(0) == told(second) == [(A, None, third), (B, b"2", fourth)]
+    assert told(third) == [(B, b"2", fourth)]
+    assert told(fourth) == []
+    fifth = registry.put(A, b"3", if_revision=0)
+    mirror.catch_up(fifth)
+    assert told(second) == [(B, b"2", fourth), (A, b"3", fifth)]
+
+
+def test_an_answer_is_computed_again_only_when_something_has_changed(registry: SqliteRegistry, mirror: Mirror) -> None:
+    computed: list[int] = []
+
+    def compute() -> int:
+        computed.append(len(mirror.entries(PREFIX)))
+        return computed[-1]
+
+    assert [mirror.cached("count", compute) for _ in range(3)] == [0, 0, 0]
+    mirror.catch_up(registry.put(A, b"", if_revision=0))
+    assert [mirror.cached("count", compute) for _ in range(3)] == [1, 1, 1]
+    assert computed == [0, 1]
+    assert mirror.cached("other", lambda: "x") == "x"
+    assert mirror.cached("count", compute) == 1
+
+
+def test_a_mirror_that_has_fallen_too_far_behind_lists_anew(tmp_path: Path) -> None:
+    registry = SqliteRegistry(tmp_path / "registry.sqlite", kept_changes=3)
+    gone = registry.put(A, b"1", if_revision=0)
+    changed = registry.put(B, b"1", if_revision=0)
+    told: list[Change] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(change: Change) -> None:
+        told.append(change)
+        begun.set()
+        go_on.wait(PATIENCE)
+
+    mirror = Mirror(registry, slowly)
+    registry.put(C, b"1", if_revision=0)
+    assert begun.wait(PATIENCE)
+    registry.delete(A, if_revision=gone)
+    changed = registry.put(B, b"2", if_revision=changed)
+    for number in range(8):  # comes and goes without having been seen
+        registry.delete(PREFIX + "tools/d", if_revision=registry.put(PREFIX + "tools/d", b"", if_revision=0))
+        changed = registry.put(B, b"%d" % number, if_revision=changed)
+    last = registry.delete(PREFIX + "tools/d", if_revision=registry.put(PREFIX + "tools/d", b"", if_revision=0))
+    go_on.set()
+    mirror.catch_up(last)
+    held, revision = registry.entries(PREFIX)
+    assert (mirror.entries(PREFIX), mirror.revision) == (held, revision)
+    assert [change.key for change in mirror.changed_since(3)] == [B, A]
+    final = registry.put(A, b"back", if_revision=0)
+    mirror.catch_up(final)
+    assert mirror.revision == final
+    registry.close()
+    mirror._thread.join(PATIENCE)
+    assert not mirror._thread.is_alive()
+    assert {change.key for change in told} == {A, B, C}

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from serving import follow
+from support import PATIENCE, ServedNode
+
+from mao.errors import BadSetting
+from mao.web.server import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_a_node_that_is_told_to_stop_closes_everything_and_ends_well(serve: Callable[..., ServedNode]) -> None:
+    node = serve()
+    streams = [follow(node, "/events") for _ in range(3)]
+    assert {next(stream).event for stream in streams} == {"hello"}
+    assert node.process is not None
+
+    node.process.terminate()
+
+    assert [list(stream) for stream in streams] == [[], [], []]
+    assert node.process.wait(timeout=PATIENCE) == 0
+    assert not (node.home / "store.sqlite-wal").exists()
+    assert (node.home.parent / f"{node.home.name}.log").read_text() == ""
+
+
+def test_a_client_that_reads_nothing_does_not_hold_the_server(serve: Callable[..., ServedNode]) -> None:
+    node = serve()
+    assert node.process is not None
+    with socket.create_connection(("127.0.0.1", node.port)) as silent:
+        silent.sendall(b"POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+
+        node.process.terminate()
+
+        assert node.process.wait(timeout=PATIENCE) == 0
+
+
+def test_an_address_that_is_taken_is_an_error_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BadSetting, match=r"server\.listen"):
+        listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_answers_are_not_held_back_for_the_client_to_acknowledge() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY on those alone
