@@ -29,8 +29,7 @@ def dataset(path: Path, files: int) -> Path:
     """A remote with so many files of 1 KB, 100 to a folder."""
     remote = bare(path)
     stream = [b"commit refs/heads/main\ncommitter a <a@example.org> 1700000000 +0000\ndata 5\nfirst"]
-    for i in range(files):
-        stream.append(b"M 100644 inline %03d/%05d\ndata 1024\n%s" % (i // 100, i, os.urandom(1024)))
+    stream += [b"M 100644 inline %03d/%05d\ndata 1024\n%s" % (i // 100, i, os.urandom(1024)) for i in range(files)]
     git("fast-import", "--quiet", cwd=remote, given=b"\n".join(stream) + b"\n")
     return remote
 

@@ -5,10 +5,10 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ServedNode, bare, commit, tool_files
 
 from mao import config
 from mao.local_node import LocalNode, opened
+from support import ServedNode, bare, commit, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -76,4 +76,4 @@ if __name__ == "__main__":
     settings = config.load()
     if sys.argv[1] != "never":
         _arm(sys.argv[1], str(settings.home))
-    serve(settings, lambda address: None)
+    serve(settings, lambda _: None)

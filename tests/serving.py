@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from support import PATIENCE, ServedNode
-
 from mao import config
 from mao.daemon import Daemon
 from mao.local_node import LocalNode, opened
 from mao.web.server import Server, listen
+from support import PATIENCE, ServedNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -79,7 +79,7 @@ echo written
 """A script that writes its first argument to the file that its second one names."""
 
 
-def tool_files(
+def tool_files(  # noqa: PLR0913  # each is a part of a definition that some test varies
     dataset: Path | str,
     *,
     name: str = "probe",
@@ -311,7 +311,7 @@ def supervisors(home: Path | str) -> list[int]:
     found = []
     for process in psutil.process_iter(["pid"]):
         try:
-            links = [os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
+            links = [str(fd.readlink()) for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
         except OSError:
             continue
         if any(link.startswith(f"{home}/") and link.endswith("/lock") and link != f"{home}/lock" for link in links):

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from serving import Serving, hanging_server, serving
 from support import bare, commit, eventually, git
 
@@ -69,7 +70,8 @@ def test_the_history_comes_on_request_and_stays(served: Serving, dataset: Path) 
     assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "3"
 
 
-def test_a_clone_can_begin_with_its_history(served: Serving, dataset: Path) -> None:
+@pytest.mark.usefixtures("dataset")
+def test_a_clone_can_begin_with_its_history(served: Serving) -> None:
     cloned(served, history=True)
 
     assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "2"
@@ -114,7 +116,8 @@ def test_what_somebody_changed_in_a_clone_is_not_touched(served: Serving, datase
     assert served.api("GET", "/clones/numbers")["state"] == "ready"
 
 
-def test_only_some_of_many_changes_are_named(served: Serving, dataset: Path) -> None:
+@pytest.mark.usefixtures("dataset")
+def test_only_some_of_many_changes_are_named(served: Serving) -> None:
     cloned(served)
     for number in range(25):
         (directory(served) / f"{number}.txt").write_text("mine")
@@ -124,7 +127,8 @@ def test_only_some_of_many_changes_are_named(served: Serving, dataset: Path) -> 
     assert "and 15 more" in detail
 
 
-def test_a_clone_is_removed(served: Serving, dataset: Path) -> None:
+@pytest.mark.usefixtures("dataset")
+def test_a_clone_is_removed(served: Serving) -> None:
     cloned(served)
 
     assert served.request("DELETE", "/api/v1/clones/Numbers").status == 204
@@ -135,7 +139,8 @@ def test_a_clone_is_removed(served: Serving, dataset: Path) -> None:
     assert cloned(served)["state"] == "ready"
 
 
-def test_what_is_unknown_is_a_404_with_what_is_near(served: Serving, dataset: Path) -> None:
+@pytest.mark.usefixtures("dataset")
+def test_what_is_unknown_is_a_404_with_what_is_near(served: Serving) -> None:
     reply = served.request("POST", "/api/v1/clones", {"dataset": "nubmers"})
     assert (reply.status, reply.json["code"]) == (404, "dataset-not-found")
     assert "did you mean 'numbers'" in reply.json["detail"]
@@ -227,7 +232,10 @@ def test_while_a_remote_hangs_others_are_answered_and_the_clone_goes_on_after_a_
 
 
 def test_a_remote_that_hangs_is_given_up_at_the_time_limit(tmp_path: Path) -> None:
-    with hanging_server() as (url, _), serving(tmp_path / "home", git__allow_http="true", git__time_limit="0.5") as node:
+    with (
+        hanging_server() as (url, _),
+        serving(tmp_path / "home", git__allow_http="true", git__time_limit="0.5") as node,
+    ):
         put_dataset(node, url)
 
         failed = cloned(node, "far")

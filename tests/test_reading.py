@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support import commit, git, tool_files
 
 from mao import reading
 from mao.errors import BadDefinition
+from support import commit, git, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,4 +221,4 @@ def test_an_installer_too_large_to_be_shown_can_be_used(read: Read, tool: Path, 
 def test_nothing_of_a_reading_stays_on_the_disk(read: Read, node: LocalNode) -> None:
     read()
 
-    assert os.listdir(node.workspace.temporary) == []
+    assert list(node.workspace.temporary.iterdir()) == []

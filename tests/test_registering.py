@@ -4,7 +4,6 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support import bare, commit, git, tool_files
 
 from mao import registering
 from mao.errors import (
@@ -22,6 +21,7 @@ from mao.errors import (
     StaleRevision,
     ToolNotFound,
 )
+from support import bare, commit, git, tool_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,9 @@ def test_a_ref_that_is_not_there_is_an_error_in_words(node: LocalNode, tool: Pat
     assert contents(node) == {}
 
 
-@pytest.mark.parametrize("ref", ["--upload-pack=touch x", "-x", "a b", "a..b", "a~1", "*", "refs/heads/*", "x.lock", "a\n"])
+@pytest.mark.parametrize(
+    "ref", ["--upload-pack=touch x", "-x", "a b", "a..b", "a~1", "*", "refs/heads/*", "x.lock", "a\n"]
+)
 def test_what_cannot_be_a_ref_is_refused(node: LocalNode, tool: Path, ref: str) -> None:
     with pytest.raises(BadRemote):
         registering.register_tool(node, str(tool), ref=ref)
@@ -176,9 +178,7 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
         files["mao.yaml"] = files["mao.yaml"].replace(f"{name}-data", "common")
         commit(tmp_path / name, files)
 
-    threads = [
-        threading.Thread(target=registering.register_tool, args=(node, str(tmp_path / name))) for name in names
-    ]
+    threads = [threading.Thread(target=registering.register_tool, args=(node, str(tmp_path / name))) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:

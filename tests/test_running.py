@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from support import ServedNode, bare, commit, eventually, published, tool_files
 
 from mao.run import Run, RunState
 from mao.running import startable
 from mao.values import new_id, now
+from support import ServedNode, bare, commit, eventually, published, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Serve = Callable[..., ServedNode]
 
-GATE = 'set -eu\ntouch "$1.begun"\nwhile ! test -e "$1.go"; do sleep 0.02; done\nprintf x > "$MAO_DATA_DIR/$(basename "$1")"\n'
+GATE = """\
+set -eu
+touch "$1.begun"
+while ! test -e "$1.go"; do sleep 0.02; done
+printf x > "$MAO_DATA_DIR/$(basename "$1")"
+"""
 """A script that says that it has begun, and waits until it may go on."""
 
 
@@ -82,7 +87,7 @@ def test_an_argument_longer_than_the_system_can_pass_is_refused(serve: Serve, tm
 def test_a_run_gets_its_own_variables_the_allowed_ones_and_nothing_else(
     serve: Serve, tmp_path: Path, remote: Path
 ) -> None:
-    node = serve(SECRET_OF_THE_NODE="1", MAO_RUNS__PASS_ENVIRONMENT="PATH")
+    node = serve(**{"OF_THE_NODE_ALONE": "1", "MAO_RUNS__PASS_ENVIRONMENT": "PATH"})
     installation = node.install(_echo(tmp_path, remote))
 
     run = node.ended(node.run("Echo"))
@@ -189,7 +194,8 @@ def test_cancelling_ends_the_whole_process_tree_before_it_is_reported(
     node = serve()
     node.install(tmp_path / "remotes" / "probe")
     run = node.run("Stay")
-    pids = [int(eventually(lambda name=name: _text(tmp_path / name))) for name in ("main", "daemon")]
+    eventually(lambda: _text(tmp_path / "main") and _text(tmp_path / "daemon"), "both are running")
+    pids = [int(_text(tmp_path / name)) for name in ("main", "daemon")]
 
     node.api("POST", f"/runs/{run['id']}/cancel")
     run = node.ended(run)

@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import serving
-from support import commit, git, tool_files
 
 from mao.errors import NotInstalled, RemoteRefused
 from mao.updating import describe_update
+from serving import serving
+from support import commit, git, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -92,6 +92,7 @@ FAILURES = (
         r"|could not be found or you don't have permission",
         RemoteRefused,
     ),
+    Failure("object-format", r"does not support this repository's hash algorithm|mismatched algorithms", RemoteRefused),
     Failure("refused-by-remote", r"\[remote rejected\]|error: 413\b", RemoteRefused),
     Failure(
         "unreachable",

@@ -166,7 +166,7 @@ def test_what_lies_in_the_directory_is_for_its_owner_alone(
     job = new_job("true")
     end_of(executor, executor.start(job))
     modes = {path.name: path.stat().st_mode & 0o777 for path in job.directory.iterdir()}
-    assert modes == dict.fromkeys(["exit.json", "job.json", "lock", "log", "started"], 0o600)
+    assert modes == dict.fromkeys(["exit.json", "lock", "log", "started"], 0o600)
 
 
 def test_the_end_is_announced_through_the_fifo(new_job: NewJob, tmp_path: Path) -> None:

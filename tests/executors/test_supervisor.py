@@ -103,11 +103,12 @@ def test_the_forkserver_answers_each_request_and_ends_with_its_input(
     executor: ProcessExecutor, new_job: NewJob, end_of: EndOf, tmp_path: Path
 ) -> None:
     job = new_job("true")
-    end_of(executor, executor.start(job))  # which leaves a job.json to start others from
+    end_of(executor, executor.start(job))
+    what = {"argv": ["true"], "cwd": "/", "environment": dict(os.environ), "time_limit": None, "log_limit": 1}
     others = [tmp_path / f"other {number}" for number in range(3)]
     for other in others[:2]:
         other.mkdir()
-        (other / "job.json").write_bytes((job.directory / "job.json").read_bytes())
+        (other / "job.json").write_text(json.dumps(what | {"grace": 1, "wake": None}))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", FORKSERVER, SOURCE],
         input=b"".join(os.fsencode(other) + b"\0" for other in [*others, job.directory]) + b"/unfinished",

@@ -3,10 +3,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from serving import hanging_server, serving
-from support import eventually
-
 from mao.web.access import _PATIENT
+from serving import hanging_server, serving
+from support import commit, eventually, tool_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +39,11 @@ def test_remotes_that_hang_stop_nothing_that_is_quick_nor_the_end_of_the_node(tm
     assert {(reply.status, reply.json["code"]) for reply in replies} == {(503, "stopping")}
 
 
-def test_who_waits_for_an_end_is_let_go_when_the_node_stops(tmp_path: Path, tool: Path) -> None:
+def test_who_waits_for_an_end_is_let_go_when_the_node_stops(tmp_path: Path) -> None:
     replies: list[Reply] = []
     with hanging_server() as (url, taken), serving(tmp_path / "home", git__allow_http="true") as node:
-        files = (tool / "mao.yaml").read_text().splitlines()
-        commit_with_dataset(tool, "\n".join(line if "Repo:" not in line else far(url) for line in files))
-        node.api("POST", "/tools", {"url": str(tool)})
+        commit(tmp_path / "probe", tool_files(url))
+        node.api("POST", "/tools", {"url": str(tmp_path / "probe")})
         node.api("POST", "/installations", {"tool": "probe"})
         eventually(lambda: taken, "the dataset is being cloned")
         path = "/api/v1/installations/probe"

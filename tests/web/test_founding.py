@@ -43,7 +43,8 @@ def test_the_eight_endpoints_do_what_they_always_did(served: Serving, tool: Path
 def test_arguments_may_be_absent_null_or_by_name(served: Serving, tool: Path) -> None:
     served.install(tool)
 
-    for arguments in ({}, {"arguments": None}, {"arguments": []}, {"arguments": {"A1": "1"}}):
+    given: tuple[dict[str, object], ...] = ({}, {"arguments": None}, {"arguments": []}, {"arguments": {"A1": "1"}})
+    for arguments in given:
         started = served.request("POST", "/run", {"name": "probe", "command": "Write"} | arguments)
         assert started.status == 202
         assert served.ended(started.json)["state"] == "succeeded"

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+
 from serving import Serving, follow, serving
 from support import PATIENCE, Reply
 
@@ -53,7 +54,8 @@ def assert_problem(reply: Reply, status: int, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example:{port}", "", "a b"]
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example:{port}", "", "a b"],
 )
 @pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("GET", "/regtools"), ("GET", "/healthz")])
 def test_a_host_that_is_not_this_one_is_refused_so_a_rebound_name_is_no_use(
@@ -145,7 +147,19 @@ def test_a_body_of_another_type_is_refused_as_a_form_of_any_page_could_send_it(
         b"\x00" * 1_000_000,
         b"1" * 10_000,
     ],
-    ids=["form", "half", "nan", "infinity", "no utf-8", "half a character", "lists", "deep", "garbage", "nul", "digits"],
+    ids=[
+        "form",
+        "half",
+        "nan",
+        "infinity",
+        "no utf-8",
+        "half a character",
+        "lists",
+        "deep",
+        "garbage",
+        "nul",
+        "digits",
+    ],
 )
 def test_a_body_that_is_not_json_is_refused(untouched: Serving, body: bytes) -> None:
     assert_problem(untouched.request("POST", PATH, body), 422, "bad-body")
@@ -172,12 +186,16 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(untouch
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:1_000_000], body[1_000_000:]))
 
     assert_problem(untouched.request("POST", PATH, body), 422, "bad-body")
-    assert_problem(raw(untouched, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"), 422, "bad-body")
+    assert_problem(
+        raw(untouched, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"), 422, "bad-body"
+    )
 
 
 def test_a_request_that_breaks_off_in_its_body_does_nothing(untouched: Serving) -> None:
     with closing(socket.create_connection(("127.0.0.1", untouched.port))) as connection:
-        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        head = (
+            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        )
         connection.sendall(head.encode() + BODY)
 
     assert untouched.request("GET", "/healthz").status == 200

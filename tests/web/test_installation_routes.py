@@ -4,6 +4,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from serving import follow, hanging_server, serving
 from support import commit, eventually, git, tool_files
 
@@ -41,9 +42,7 @@ def test_a_tool_is_installed_and_removed(served: Serving, tool: Path) -> None:
     assert "mao tool install probe" in gone.json["detail"]
 
 
-def test_waiting_with_prefer_answers_when_the_attempt_has_ended(
-    served: Serving, tmp_path: Path, remote: Path
-) -> None:
+def test_waiting_with_prefer_answers_when_the_attempt_has_ended(served: Serving, tmp_path: Path, remote: Path) -> None:
     gate = tmp_path / "gate"
     put_up(served, tmp_path, remote, f"until test -e {gate}; do sleep 0.05; done")
 
@@ -221,7 +220,7 @@ def test_help_is_of_what_is_installed_now(served: Serving, tool: Path, remote: P
     assert ([command["name"] for command in helped["commands"]], helped["commit"]) == (["One", "Two"], new)
 
 
-def test_an_attempt_that_the_stop_of_the_node_breaks_off_goes_on_afterwards(tmp_path: Path, remote: Path) -> None:
+def test_an_attempt_that_the_stop_of_the_node_breaks_off_goes_on_afterwards(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with hanging_server() as (url, taken), serving(home, git__allow_http="true") as node:
         commit(tmp_path / "probe", tool_files(url))

@@ -8,6 +8,7 @@ from mao.errors import MaoError, by_code
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
     from serving import Serving
 
 CODES = sorted(by_code())
@@ -51,9 +52,7 @@ def test_no_error_but_the_root_is_a_bug() -> None:
     assert [code for code in CODES if by_code()[code].status == 500] == [MaoError.code()]
 
 
-def test_a_bug_is_a_500_that_tells_its_id_and_nothing_else(
-    raising: Serving, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bug_is_a_500_that_tells_its_id_and_nothing_else(raising: Serving, caplog: pytest.LogCaptureFixture) -> None:
     reply = raising.request("GET", "/bug")
 
     assert (reply.status, reply.json["code"]) == (500, "mao-error")

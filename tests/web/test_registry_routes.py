@@ -124,8 +124,7 @@ def test_a_request_with_a_key_that_comes_again_is_answered_and_not_done_again(se
 
     assert (again.status, again.body, again.headers["location"]) == (201, first.body, first.headers["location"])
     assert served.count() == before
-    for path, body in (("tools", {"url": "/other"}), ("datasets", {"url": str(tool)})):
-        body = body if path == "tools" else {"name": "d", "url": str(tool)}
+    for path, body in (("tools", {"url": "/other"}), ("datasets", {"name": "d", "url": str(tool)})):
         other = served.request("POST", f"/api/v1/{path}", body, {"Idempotency-Key": "k1"})
         assert (other.status, other.json["code"]) == (422, "idempotency-key-reused")
     served.api("DELETE", "/tools/probe")
@@ -144,7 +143,9 @@ def test_a_request_that_failed_can_be_made_again_with_its_key(served: Serving, t
 def test_of_many_who_register_the_same_name_at_once_one_does(served: Serving, tool: Path) -> None:
     statuses: list[int] = []
     threads = [
-        threading.Thread(target=lambda: statuses.append(served.request("POST", "/api/v1/tools", {"url": str(tool)}).status))
+        threading.Thread(
+            target=lambda: statuses.append(served.request("POST", "/api/v1/tools", {"url": str(tool)}).status)
+        )
         for _ in range(6)
     ]
     for thread in threads:

@@ -5,6 +5,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from serving import Serving, follow, serving
 from support import commit, published, tool_files
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 SCRIPTS = {
     "Write": 'printf %s "${1-}" > "$MAO_DATA_DIR/${2-x.txt}"\necho written\n',
     "Wait": 'echo begun\nuntil test -e "$1"; do sleep 0.05; done\necho done\n',
-    "Odd": "printf 'a\\r\\nb\\rc\\0\\033[31mred\\033[0m\\xff\\xc3\\xa4\\xe2\\x82\\xac end\\n\\ndata: x\\n'\nprintf '\\xe2\\x82'\n",
+    "Odd": r"""printf 'a\r\nb\rc\0\033[31mred\033[0m\xff\xc3\xa4\xe2\x82\xac end\n\ndata: x\n'
+printf '\xe2\x82'
+""",
     "Fail": "exit 3\n",
 }
 

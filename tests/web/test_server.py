@@ -4,11 +4,11 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from serving import follow
-from support import PATIENCE, ServedNode
 
 from mao.errors import BadSetting
 from mao.web.server import listen
+from serving import follow
+from support import PATIENCE, ServedNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

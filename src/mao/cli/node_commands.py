@@ -34,7 +34,7 @@ def serve(listen: str | None, home: str | None, name: str | None) -> None:
     flags = {"server.listen": listen, "node.home": home, "node.name": name}
     settings = config.load(flags={setting: text for setting, text in flags.items() if text is not None})
     _log()
-    # The server gives the signal on when it has stopped; the node is still to be closed then.
+    # While the server does not take signals yet, or no longer, the node is open all the same, and to be closed.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     serve(settings, lambda address: _told(settings, address))

@@ -6,7 +6,7 @@ supervisors go on by themselves.
 """
 
 # pathlib would cost every supervisor time and memory:
-# ruff: noqa: PTH104, PTH110
+# ruff: noqa: PTH104, PTH108, PTH110
 from __future__ import annotations
 
 import contextlib
@@ -103,6 +103,7 @@ def _claim(directory: bytes) -> Supervisor | None:
     os.rename("started.part", "started")
     with contextlib.suppress(OSError):
         fsync_directory()  # not even a power cut may lead to a second start
+        os.unlink("job.json")  # its environment may hold secrets, and nobody needs it any more
     return supervisor
 
 

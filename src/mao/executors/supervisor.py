@@ -2,7 +2,7 @@
 
 All that outlives a process lies in the job's directory, where the supervisor works under relative names:
 
-    job.json        what to run
+    job.json        what to run; gone once it is started
     lock            held (flock) by the supervisor for as long as it lives
     started         from here on the job will never be started again; made only by the holder of `lock`
     log             the output of the program

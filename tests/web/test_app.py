@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from serving import Serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+ROUTES = [
+    "",
+    "GET /api/v1/tools",
+    "GET /api/v1/tools/{name}",
+    "POST /api/v1/tools",
+    "DELETE /api/v1/tools/{name}",
+    "GET /api/v1/datasets",
+    "GET /api/v1/datasets/{name}",
+    "POST /api/v1/datasets",
+    "DELETE /api/v1/datasets/{name}",
+    "GET /api/v1/installations",
+    "GET /api/v1/installations/{tool}",
+    "POST /api/v1/installations",
+    "DELETE /api/v1/installations/{tool}",
+    "GET /api/v1/installations/{tool}/help",
+    "GET /api/v1/installations/{tool}/log",
+    "GET /api/v1/installations/{tool}/update",
+    "POST /api/v1/runs",
+    "GET /api/v1/runs",
+    "GET /api/v1/runs/{run_id}",
+    "GET /api/v1/runs/{run_id}/log",
+    "POST /api/v1/runs/{run_id}/cancel",
+    "POST /api/v1/runs/{run_id}/publish",
+    "POST /api/v1/clones",
+    "GET /api/v1/clones",
+    "GET /api/v1/clones/{dataset}",
+    "DELETE /api/v1/clones/{dataset}",
+    "GET /api/v1/events",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /regtools",
+    "GET /datasets",
+    "GET /installed",
+    "POST /register",
+    "POST /install",
+    "POST /help",
+    "POST /run",
+    "POST /retrieve",
+    "",
+][1:-1]
+
+
+def pages() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("pages_http", DOCS / "pages_http.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def description(served: Serving) -> Any:
+    reply = served.request("GET", "/api/v1/openapi.json")
+    assert reply.status == 200
+    return reply.json
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [ref for item in node for ref in references(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    return own + [ref for value in node.values() for ref in references(value)]
+
+
+def test_the_description_is_openapi_3_1(description: Any) -> None:
+    assert re.fullmatch(r"3\.1\.\d+", description["openapi"])
+    assert set(description["info"]) >= {"title", "version"}
+    schemas = description["components"]["schemas"]
+    for schema in schemas.values():
+        Draft202012Validator.check_schema(schema)
+    assert {ref.removeprefix("#/components/schemas/") for ref in references(description)} <= set(schemas)
+    for path, methods in description["paths"].items():
+        in_path = set(re.findall(r"{(\w+)}", path))
+        for operation in methods.values():
+            assert operation["responses"]
+            assert operation["description"].endswith(".")
+            named = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert named == in_path
+    ids = [operation["operationId"] for methods in description["paths"].values() for operation in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_route_that_others_rely_on_is_there_and_no_other(description: Any) -> None:
+    there = {f"{method.upper()} {path}" for path, methods in description["paths"].items() for method in methods}
+
+    assert there == set(ROUTES)
+
+
+def test_every_error_is_described_as_a_problem(description: Any) -> None:
+    for methods in description["paths"].values():
+        for operation in methods.values():
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+
+
+def test_the_description_can_be_read_as_a_page(served: Serving) -> None:
+    reply = served.request("GET", "/docs")
+
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"/api/v1/openapi.json" in reply.body
+
+
+def test_the_page_of_the_reference_lists_every_route() -> None:
+    page = pages().http_api()
+
+    for route in ROUTES:
+        method, path = route.split()
+        assert f"### {method} `{path}`" in page, route
+
+
+def test_the_page_of_the_reference_is_the_one_that_is_made_now() -> None:
+    path = DOCS / "reference" / "http-api.md"
+    if not path.exists():
+        pytest.skip("docs/generate.py does not write it yet")
+    assert pages().http_api() in path.read_text(encoding="utf-8")
