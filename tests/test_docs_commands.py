@@ -1,4 +1,4 @@
-"""What the documentation shows is what the program does: its commands run, its output is real, its links lead somewhere."""
+"""What the documentation shows is true: its commands run, its output is real, its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -168,8 +168,8 @@ def commands(page: Path) -> set[tuple[str, ...]]:
     """The words that follow `mao` on the lines of the page's code, up to what is no command."""
     code = "\n".join(block["text"] for block in _BLOCK.finditer(page.read_text("utf-8")))
     inline = re.findall(r"`(mao [^`\n]+)`", _BLOCK.sub("", page.read_text("utf-8")))
-    lines = re.findall(r"(?:^|[$|;&(] *|--wait |/)\b(mao (?!:)[a-z][^\n;|)`]*)", code, re.MULTILINE)
-    return {tuple(re.findall(r"[^\s]+", line))[1:] for line in [*lines, *inline]}
+    lines = re.findall(r"(?<![\w/.-])(mao [a-z][^\n;|)`]*)", code)
+    return {tuple(line.split()[1:]) for line in [*lines, *inline]}
 
 
 def unknown(words: tuple[str, ...]) -> str | None:

@@ -40,6 +40,8 @@ def test_a_run_becomes_one_commit_with_its_origin_in_trailers(serve: Serve, tool
     assert run["publication"]["files"] == [{"path": "a/b.txt", "size": 2, "published_as": None}]
     assert published(remote) == {"a/b.txt": "42"}
     day = run["started_at"][:10]
+    dataset = eventually(lambda: (d := node.api("GET", "/datasets/probe-data"))["head"] and d)
+    assert dataset["head"] == run["publication"]["commit"] == git("rev-parse", "main", cwd=remote)
     assert git("log", "--format=%s", "main", cwd=remote) == f"sync {day}: probe Write"
     written = dict(
         line.split(": ", 1)

@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, running
+from mao import building, cloning, ending, publishing, registering, running
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState
@@ -154,7 +154,10 @@ def _publish(node: LocalNode, run_id: str) -> None:
         if run.publication is not None and run.publication.state is PublicationState.COLLECTING:
             ending.collect(node, run)
         else:
-            publishing.publish(node, run)
+            run = publishing.publish(node, run)
+    publication = run.publication
+    if publication is not None and publication.state is PublicationState.PUBLISHED:
+        registering.announce_head(node, publication)
 
 
 def _install(node: LocalNode, tool: str) -> None:

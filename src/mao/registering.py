@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mao.local_node import LocalNode
+    from mao.run import Publication
 
 
 def register_tool(
@@ -126,6 +127,18 @@ def _dataset_of(node: LocalNode, tool: Tool) -> Dataset:
         registered_by=node.config.node,
         registered_at=now(),
     )
+
+
+def announce_head(node: LocalNode, publication: Publication) -> None:
+    """Tell the cluster of the newest commit of a dataset; if another node does so meanwhile, its word stands."""
+    entry = node.registry.get(dataset_key(publication.dataset))
+    if entry is None or publication.commit is None:
+        return
+    dataset = Dataset.model_validate_json(entry.value)
+    if dataset.url == publication.remote:
+        told = dataset.model_copy(update={"head": publication.commit, "updated_at": publication.pushed_at})
+        with suppress(StaleRevision):
+            node.registry.put(entry.key, told.model_dump_json().encode(), if_revision=entry.revision)
 
 
 def register_dataset(node: LocalNode, name: str, url: str, description: str = "") -> Dataset:

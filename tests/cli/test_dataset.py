@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support import bare, commit, git
+from support import bare, commit, git, tool_files
 
 if TYPE_CHECKING:
     from cli.place import Place
@@ -84,3 +84,19 @@ def test_what_is_not_cloned_or_not_registered_ends_with_3(place: Place) -> None:
     done = place.mao("dataset", "clone", "probe-dta")
     assert done.returncode == 3
     assert "did you mean 'probe-data'?" in done.stderr
+
+
+def test_conflicts_lists_the_paths_where_other_content_was_already(place: Place, tmp_path: Path) -> None:
+    remote = filled(tmp_path / "shared.git")
+    script = 'printf 2 > "$MAO_DATA_DIR/a.csv"\n'
+    commit(tmp_path / "clash", tool_files(remote, name="clash", scripts={"Write": script}, arguments={"Write": 0}))
+    place.mao.ok("tool", "register", str(tmp_path / "clash"))
+    place.mao.ok("tool", "install", "clash")
+    assert place.mao.json("dataset", "conflicts", "clash-data") == []
+    run = place.mao.json("tool", "run", "clash", "Write", "--wait")
+
+    conflicts = place.mao.json("dataset", "conflicts", "clash-data")
+
+    beside = f"a.conflict-{run['node']}-{run['id']}.csv"
+    assert [(c["path"], c["published_as"], c["run"]) for c in conflicts] == [("a.csv", beside, run["id"])]
+    assert beside in place.mao.ok("dataset", "conflicts", "clash-data").stdout

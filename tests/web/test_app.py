@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[2] / "docs"
 
 ROUTES = [
-    "",
     "GET /api/v1/tools",
     "GET /api/v1/tools/{name}",
     "POST /api/v1/tools",
@@ -54,8 +53,7 @@ ROUTES = [
     "POST /help",
     "POST /run",
     "POST /retrieve",
-    "",
-][1:-1]
+]
 
 
 def pages() -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from mao import __version__
 from mao.web import founding, installation_routes, operations, problems, registry_routes, run_routes, streams
@@ -38,10 +38,8 @@ def create(node: LocalNode) -> FastAPI:
     )
     app.state.node = node
     problems.install(app)
-    api = APIRouter(prefix="/api/v1")
     for part in (registry_routes, installation_routes, run_routes, streams):
-        api.include_router(part.router)
-    app.include_router(api)
+        app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
     app.include_router(founding.router)
     app.include_router(operations.router)
     app.add_middleware(Guard)
