@@ -29,7 +29,7 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "install: dataset being cloned": ("before", "mao.dataset_cache", "DatasetCache.remember"),
     "install: dataset cloned": ("before", "mao.building", "_switch"),
     "install: switched": ("before", "mao.building", "_sweep"),
-    "run: request written": ("after", "mao.running", "write_durably"),
+    "run: asked for": ("before", "mao.store", "Store.save"),
     "run: accepted": ("after", "mao.running", "request_run"),
     "run: start recorded": ("before", "mao.running", "_launch"),
     "run: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),

@@ -30,7 +30,7 @@ _BLOCK = re.compile(
     r"(?:^<!-- test: (?P<marker>[^\n]*?) -->\n)?^ *```(?P<language>[a-z]*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-_LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _NODE = "neuchatel"
 _HOME = "/home/ada"
 _TIME_LIMIT = 120
@@ -71,7 +71,7 @@ def steps(page: Path) -> list[Step]:
 
 def script(told: list[Step]) -> str:
     """One bash that does all of `told`, as one reader would; the output and the failures of each go to files."""
-    lines = ["set -E", "trap 'echo $? >> \"$STATUS\"' ERR", "SERVED=", "trap '[ -z \"$SERVED\" ] || kill $SERVED' EXIT"]
+    lines = ["set -E", "trap 'echo $? >> \"$STATUS\"' ERR", "SERVED=", "trap 'kill $SERVED; wait' EXIT"]
     for number, step in enumerate(told):
         lines.append(f'STATUS="$RESULTS/{number}.failed"')
         if step.marker == "background":
@@ -166,9 +166,10 @@ def test_every_link_leads_to_something_that_is_there(page: Path) -> None:
 
 def commands(page: Path) -> set[tuple[str, ...]]:
     """The words that follow `mao` on the lines of the page's code, up to what is no command."""
-    code = "\n".join(block["text"] for block in _BLOCK.finditer(page.read_text("utf-8")))
+    blocks = _BLOCK.finditer(page.read_text("utf-8"))
+    code = "\n".join(block["text"] for block in blocks if block["language"] != "yaml")
     inline = re.findall(r"`(mao [^`\n]+)`", _BLOCK.sub("", page.read_text("utf-8")))
-    lines = re.findall(r"(?<![\w/.-])(mao [a-z][^\n;|)`]*)", code)
+    lines = re.findall(r"(?<![\w/.=-])(mao [a-z][^\n;|)`]*)", code)
     return {tuple(line.split()[1:]) for line in [*lines, *inline]}
 
 
@@ -215,4 +216,6 @@ def test_the_picture_of_the_states_is_that_of_the_table() -> None:
 
 def test_no_page_names_a_place_of_one_machine() -> None:
     for page in PAGES:
-        assert not re.search(r"/work/|/root/|mao-demo-[a-z0-9_]{8}", page.read_text("utf-8")), page
+        text = page.read_text("utf-8")
+        assert str(ROOT) not in text, page
+        assert not re.search(r"/root/|mao-demo-[a-z0-9_]{8}", text), page

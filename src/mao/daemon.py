@@ -53,6 +53,7 @@ class Daemon:
         """Begin, in a thread of its own."""
         running.sweep(self._node)
         building.sweep(self._node)
+        publishing.sweep(self._node)
         self._node.listen(self.wake)
         self._thread.start()
 
@@ -90,7 +91,7 @@ class Daemon:
         publications: dict[str, Run] = {}
         for run in runs:
             if run.state is RunState.RUNNING:
-                self._do(self._local, ("run", run.id), running.advance, run.id)
+                self._do(self._local, ("run", run.id), self._advance, run.id)
             elif _due(run):
                 publications.setdefault(run.dataset.lower(), run)
         for dataset, run in publications.items():
@@ -100,6 +101,12 @@ class Daemon:
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
+
+    def _advance(self, node: LocalNode, run_id: str) -> None:
+        running.advance(node, run_id)
+        run = running.find_run(node, run_id)
+        if _due(run) and not any(_due(other) and other.dataset == run.dataset for other in _before(node, run)):
+            self._do(self._remote, ("dataset", run.dataset.lower()), _publish, run_id)  # quicker than another look
 
     def _do(
         self,
@@ -147,6 +154,10 @@ def _due(run: Run) -> bool:
     return waits and (publication.next_try_at is None or publication.next_try_at <= now())
 
 
+def _before(node: LocalNode, run: Run) -> list[Run]:
+    return [other for other in node.store.live_runs() if other.id < run.id]
+
+
 def _publish(node: LocalNode, run_id: str) -> None:
     run = running.find_run(node, run_id)
     with node.locked("dataset", run.dataset), node.locked("run", run_id):
@@ -158,6 +169,8 @@ def _publish(node: LocalNode, run_id: str) -> None:
     publication = run.publication
     if publication is not None and publication.state is PublicationState.PUBLISHED:
         registering.announce_head(node, publication)
+        with node.locked("dataset", run.dataset):
+            node.cache(run.dataset, publication.remote).prepare()  # afterwards: nobody waits for it now
 
 
 def _install(node: LocalNode, tool: str) -> None:

@@ -70,7 +70,9 @@ class DatasetCache:
     def remember(self, tip: Tip) -> None:
         """Keep `tip` as what is known of the remote."""
         known = {"url": self._url, "branch": tip.branch, "commit": tip.commit}
-        write_durably(self._path / "tip.json", json.dumps(known).encode())
+        part = self._path / "tip.json.part"
+        part.write_text(json.dumps(known))  # not flushed: what a power loss spoils is asked of the remote again
+        part.replace(self._path / "tip.json")
 
     def fill(self) -> Tip:
         """Make the cache anew from the remote.

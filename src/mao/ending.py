@@ -90,7 +90,8 @@ def collect(node: LocalNode, run: Run) -> None:
     run = run.moved(RunState.PUBLISHING, publication=publication, reason=None, finished_at=None)
     if publication.state is PublicationState.UNCHANGED:
         run = run.moved(RunState.SUCCEEDED, reason="it wrote no data: nothing to publish", finished_at=now())
-    node.store.save(run)
+    # What is published next can be collected again; what is over is flushed.
+    node.store.save(run, flush=run.state is RunState.SUCCEEDED)
 
 
 def _set_aside(node: LocalNode, run: Run, installation: Installation) -> None:
@@ -112,7 +113,7 @@ def end(node: LocalNode, run: Run, state: RunState, reason: str) -> Run:
             _set_aside(node, run, find_installation(node, run.tool))
         except (DiskFull, NotInstalled) as error:
             reason += f"; its files could not be set aside: {error.detail}"
-    (directory / "request.json").unlink(missing_ok=True)
+    (directory / "secrets.json").unlink(missing_ok=True)
     data = node.workspace.run_data(run.id)
     kept = f"; what it wrote is in {data}" if data.exists() and data_directory.scan(data) else ""
     run = run.moved(state, reason=reason + kept, finished_at=now(), ended_at=run.ended_at or now())

@@ -92,7 +92,8 @@ def ask(node: LocalNode, run: Run) -> Run:
 
 def _published(node: LocalNode, run: Run, cache: DatasetCache) -> Run:
     tip = _known(cache, run)
-    cache.prepare()
+    if run.publication and run.publication.attempts:
+        cache.prepare()  # git may have been killed over the last attempt
     if _holds(cache, tip, run):
         return _arrived(node, run, cache, tip)
     asked = False  # whether `tip` is what the remote says, not what it said once
@@ -174,7 +175,7 @@ def _committed(node: LocalNode, run: Run, cache: DatasetCache, tip: Tip) -> Run:
     run = run.with_publication(
         branch=tip.branch, commit=commit, base=tip.commit, left_out=tuple(left_out), files=described
     )
-    node.store.save(run)
+    node.store.save(run, flush=False)  # the same run on the same tip gives the same commit again
     return run
 
 
@@ -253,3 +254,9 @@ def _unpublished(node: LocalNode, run: Run, error: MaoError, state: PublicationS
         current = current.moved(RunState.UNPUBLISHED, reason=f"{reason}: {error.cause}", finished_at=now())
     node.store.save(current)
     return current
+
+
+def sweep(node: LocalNode) -> None:
+    """Take away what git left in the caches when this node was killed."""
+    for path in node.workspace.datasets.glob("*.git"):
+        DatasetCache(node.git, path, "").prepare()

@@ -64,18 +64,21 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
         state=RunState.QUEUED,
         created_at=now(),
     )
-    directory = node.workspace.run(run.id)
-    # Secrets must survive a restart while the run waits; nobody else can read the file, and it goes with the start.
-    private = json.dumps({"argv": resolved.argv, "secrets": resolved.secrets}).encode()
     try:
-        with disk_errors("the run"):
-            directory.mkdir(mode=0o700)
-            write_durably(directory / "request.json", private, mode=0o600)
+        if resolved.secrets:
+            _keep_secrets(node, run, resolved.secrets)
         node.store.save(run, request=idempotent)
     except DiskFull:
-        remove_tree(directory)
+        remove_tree(node.workspace.run(run.id))
         raise
     return run
+
+
+def _keep_secrets(node: LocalNode, run: Run, secrets: dict[str, str]) -> None:
+    """Have the secrets of a run survive a restart while it waits; nobody else can read them, and they go at its start."""
+    with disk_errors("the run"):
+        node.workspace.run(run.id).mkdir(mode=0o700)
+        write_durably(node.workspace.run(run.id) / "secrets.json", json.dumps(secrets).encode(), mode=0o600)
 
 
 def find_run(node: LocalNode, run_id: str) -> Run:
@@ -154,7 +157,7 @@ def start(node: LocalNode, run_id: str) -> None:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
-        node.store.save(run)
+        node.store.save(run, flush=False)  # the executor keeps on stable storage that it was started
         _launch(node, run, installation)
 
 
@@ -169,19 +172,19 @@ def _installation_for(node: LocalNode, run: Run) -> Installation:
 
 def _launch(node: LocalNode, run: Run, installation: Installation) -> None:
     """Hand the run to the executor, which starts it once however often it is handed over."""
-    node.executor.start(_job(node, run, installation))
-    (node.workspace.run(run.id) / "request.json").unlink(missing_ok=True)
+    secrets = node.workspace.run(run.id) / "secrets.json"
+    kept: dict[str, str] = json.loads(secrets.read_bytes()) if secrets.exists() else {}
+    node.executor.start(_job(node, run, installation, kept))
+    secrets.unlink(missing_ok=True)
 
 
-def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
+def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[str, str]) -> Job:
     assert installation.definition is not None  # noqa: S101  # for the type checker: `start` has looked
     command = installation.definition.command(run.command)
-    directory = node.workspace.run(run.id)
-    request = json.loads((directory / "request.json").read_bytes())
     environment = {
         **node.passed_environment(),
         **installation.definition.environment,
-        **request["secrets"],
+        **secrets,
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,
@@ -189,8 +192,8 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
         "MAO_DATA_DIR": str(ending.data_of(node, run, installation)),
     }
     return Job(
-        directory=directory,
-        argv=command.argv(request["argv"]),
+        directory=node.workspace.run(run.id),
+        argv=command.argv(value for value in run.arguments.values() if value is not None),
         cwd=ending.tree(node, installation),
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],
@@ -204,10 +207,12 @@ def _prepare_data(node: LocalNode, run: Run, installation: Installation) -> None
     tree = ending.tree(node, installation)
     if not run.fresh and data.resolve() != tree.resolve() / data.relative_to(tree):
         raise InUse(f"the data directory '{data.relative_to(tree)}' was replaced by a link that leaves the tool")
-    data.mkdir(parents=True, exist_ok=True)
-    if not run.fresh:
-        stamps = data_directory.written(data_directory.scan(data))
-        write_durably(node.workspace.run(run.id) / "before", stamps)
+    with disk_errors("the run"):
+        node.workspace.run(run.id).mkdir(mode=0o700, exist_ok=True)
+        data.mkdir(parents=True, exist_ok=True)
+    before = node.workspace.run(run.id) / "before"
+    if not run.fresh and not before.exists():  # after a power loss it may have been started already
+        write_durably(before, data_directory.written(data_directory.scan(data)))
 
 
 def advance(node: LocalNode, run_id: str) -> None:
@@ -216,18 +221,14 @@ def advance(node: LocalNode, run_id: str) -> None:
         run = find_run(node, run_id)
         if run.state is not RunState.RUNNING:
             return
-        if (node.workspace.run(run.id) / "request.json").exists():  # killed before it was certainly started
-            _launch(node, run, find_installation(node, run.tool))
         match node.executor.poll(str(node.workspace.run(run.id))):
+            case Running(started_at=None):  # killed before it was certainly started
+                _launch(node, run, find_installation(node, run.tool))
             case Running():
                 return
             case Lost():
-                ending.end(
-                    node,
-                    run,
-                    RunState.LOST,
-                    "its supervisor died, and with it the knowledge of how the tool ended",
-                )
+                reason = "its supervisor died, and with it the knowledge of how the tool ended"
+                ending.end(node, run, RunState.LOST, reason)
             case Ended() as ended:
                 ending.record(node, run, ended)
 

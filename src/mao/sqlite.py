@@ -53,8 +53,10 @@ class SqliteFile:
             self._connection.pragma("user_version", len(migrations))
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, flush: bool = True) -> Iterator[None]:
         """All that is written inside is stored when this ends, or none of it; one inside another is part of it.
+
+        Without `flush` a power loss (not a kill) may undo it, until the next transaction that flushes.
 
         It takes the writer's lock at once: a transaction that reads first and then writes would fail with "locked".
 
@@ -65,6 +67,7 @@ class SqliteFile:
             if self._connection.in_transaction:
                 yield
                 return
+            self._connection.pragma("synchronous", "full" if flush else "normal")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

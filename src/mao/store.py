@@ -6,6 +6,7 @@ What a call changed is stored when it returns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mao.installation import Clone, CloneState, Installation, Step
@@ -89,9 +90,12 @@ class Store:
         """Have `changed` called after each change, from the thread that made it."""
         self._listeners.append(changed)
 
-    def save(self, *documents: Document, request: IdempotentRequest | None = None) -> None:
-        """Store the documents in place of what they were, and `request` with them: all or none."""
-        with self._file.transaction():
+    def save(self, *documents: Document, request: IdempotentRequest | None = None, flush: bool = True) -> None:
+        """Store the documents in place of what they were, and `request` with them: all or none.
+
+        Without `flush` a power loss (not a kill) may undo it: for what would be found again by looking.
+        """
+        with self._file.transaction(flush=flush):
             for document in documents:
                 self._write(_columns(document), document.model_dump_json(by_alias=True))
             if request is not None:
@@ -122,7 +126,7 @@ class Store:
 
     def installation(self, tool: str) -> Installation | None:
         body = self.body("installation", tool.lower())
-        return Installation.model_validate_json(body) if body else None
+        return _installation(body) if body else None
 
     def clone(self, dataset: str) -> Clone | None:
         body = self.body("clone", dataset.lower())
@@ -234,6 +238,12 @@ class Store:
 
     def close(self) -> None:
         self._file.close()
+
+
+@lru_cache(maxsize=256)
+def _installation(body: str) -> Installation:
+    """Every step of a run asks for its installation, and reading a definition costs more than the step's own work."""
+    return Installation.model_validate_json(body)
 
 
 def _event(row: Row) -> Event:
