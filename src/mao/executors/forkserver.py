@@ -34,28 +34,53 @@ def main() -> None:
         signal.signal(number, _nothing)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps supervisors that end
     gc.freeze()  # the collector would write to, and so copy, pages that the supervisors share
-    pending = b""
+    pending, spare = b"", _fork_spare()
     while chunk := os.read(0, CHUNK):
         *requests, pending = (pending + chunk).split(b"\0")
         for directory in requests:
-            _fork_supervisor(directory)
+            spare = _hand_over(spare, directory)
 
 
-def _fork_supervisor(directory: bytes) -> None:
+def _hand_over(spare: int, directory: bytes) -> int:
+    """Give `directory` to the supervisor that waits at the other end of `spare`; the next one's end."""
+    try:
+        if spare < 0:
+            raise OSError(errno.EAGAIN, "no process could be forked")
+        os.write(spare, directory)
+    except OSError as error:
+        os.write(1, b"%d\n" % (error.errno or errno.EAGAIN))
+    if spare >= 0:
+        os.close(spare)  # before the fork: nobody else may keep it open
+    return _fork_spare()
+
+
+def _fork_spare() -> int:
+    """Fork the next supervisor ahead of time, as that is half of a start; -1 if the system refuses."""
+    mine, its = os.pipe()
     try:
         if os.fork() == 0:
             try:
-                _supervise(directory)
+                os.close(its)
+                _supervise(mine)
             finally:
                 os._exit(0)
-    except OSError as error:
-        os.write(1, b"%d\n" % (error.errno or errno.EAGAIN))
+    except OSError:
+        os.close(its)
+        its = -1
+    os.close(mine)
+    return its
 
 
-def _supervise(directory: bytes) -> None:
+def _supervise(wanted: int) -> None:
+    """Wait for a directory, and supervise its job; without one the forkserver is gone."""
     problem, supervisor, answer = 0, None, os.dup(1)
     try:
         _detach()
+        directory = b""
+        while chunk := os.read(wanted, CHUNK):
+            directory += chunk
+        if not directory:
+            return
         supervisor = _claim(directory)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the server shall hear of it
         problem = (isinstance(error, OSError) and error.errno) or errno.EINVAL
