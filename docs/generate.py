@@ -8,6 +8,7 @@ python docs/generate.py --check    say which are stale, as a diff, and exit with
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import inspect
 import json
 import sys
@@ -253,7 +254,18 @@ def configuration_page() -> str:
     return head + table(("setting", "variable", "default", "meaning"), rows) + _MORE_VARIABLES
 
 
+def http_page() -> str:
+    # Not at the top: what stands beside a script is found only when it runs as one.
+    spec = importlib.util.spec_from_file_location("pages_http", ROOT / "docs" / "pages_http.py")
+    if spec is None or spec.loader is None:
+        raise ImportError("docs/pages_http.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    return str(pages.http_api())
+
+
 FILES: dict[str, Callable[[], str]] = {
+    "docs/reference/http-api.md": http_page,
     "src/mao/schema/mao.yaml.json": schema_file,
     "docs/reference/definition.md": definition_page,
     "docs/reference/errors.md": errors_page,

@@ -356,6 +356,22 @@ def test_a_history_that_was_rewritten_stops_publishing_until_somebody_decides(
     assert published(remote) == {"new.txt": "a new beginning", "2.txt": "2"}
 
 
+def test_a_branch_that_was_set_back_is_not_brought_forward_again(serve: Serve, tool: Path, remote: Path) -> None:
+    node = serve()
+    node.install(tool)
+    node.ended(node.run("Write", "1", "1.txt"))
+    node.ended(node.run("Write", "2", "2.txt"))
+    git("update-ref", "refs/heads/main", "main~1", cwd=remote)
+
+    run = node.ended(node.run("Write", "3", "3.txt"))
+    assert (run["publication"]["state"], run["publication"]["cause"]) == ("blocked", "remote-rewritten"), run
+    assert published(remote) == {"1.txt": "1"}
+    node.api("POST", f"/runs/{run['id']}/publish")
+
+    node.finished(run, "succeeded")
+    assert published(remote) == {"1.txt": "1", "3.txt": "3"}
+
+
 def test_a_full_disk_at_the_remote_is_told_and_survived(
     serve: Serve, tmp_path: Path, small_disk: Callable[[Path, int], None]
 ) -> None:

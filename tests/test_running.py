@@ -87,7 +87,7 @@ def test_an_argument_longer_than_the_system_can_pass_is_refused(serve: Serve, tm
 def test_a_run_gets_its_own_variables_the_allowed_ones_and_nothing_else(
     serve: Serve, tmp_path: Path, remote: Path
 ) -> None:
-    node = serve(**{"OF_THE_NODE_ALONE": "1", "MAO_RUNS__PASS_ENVIRONMENT": "PATH"})
+    node = serve(OF_THE_NODE_ALONE="1", MAO_RUNS__PASS_ENVIRONMENT="PATH")  # noqa: S106  # not a password
     installation = node.install(_echo(tmp_path, remote))
 
     run = node.ended(node.run("Echo"))

@@ -15,7 +15,21 @@ LONGEST_MODULE = 300
 LONGEST_FUNCTION = 40
 
 # Modules whose behaviour is that of the thing above them, and which are tested there.
-TESTED_ELSEWHERE: dict[str, str] = {}
+TESTED_ELSEWHERE = {
+    "building.py": "test_installing.py",
+    "catalogue.py": "test_registering.py",
+    "daemon.py": "test_crashes.py",
+    "definition_schema.py": "test_definition.py",
+    "ending.py": "test_publishing.py",
+    "executor.py": "executors/test_contract.py",
+    "executors/forkserver.py": "executors/test_supervisor.py",
+    "executors/job_log.py": "executors/test_supervisor.py",
+    "fields.py": "test_definition_file.py",
+    "installation.py": "test_store.py",
+    "local_node.py": "test_crashes.py",
+    "registry.py": "registries/test_contract.py",
+    "yaml_tree.py": "test_definition_file.py",
+}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -233,13 +233,20 @@ class DatasetCache:
         self._tidy()
         self._fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
 
-    def push(self, commit: str, branch: str) -> None:
+    def push(self, commit: str, branch: str, *, onto: str | None = None) -> None:
         """Put `commit` on the remote's branch, if it only adds to it.
+
+        Args:
+            commit: that was built here.
+            branch: of the remote.
+            onto: the commit that the branch must still be at. Without it a branch that somebody set back on purpose
+                would be brought forward again.
 
         Raises:
             OutsideFailed, DiskFull: its `cause` is one of `git.FAILURES`, and it holds git's own words.
         """
-        args = ("push", "--porcelain", "--", self._url, f"{commit}:{_REFS}{branch}")
+        lease = (f"--force-with-lease={_REFS}{branch}:{onto}",) if onto else ()
+        args = ("push", "--porcelain", *lease, "--", self._url, f"{commit}:{_REFS}{branch}")
         with self._mended():
             output = self._git.attempt(*args, cwd=self._path)
             if output.status != 0:

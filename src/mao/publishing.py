@@ -104,7 +104,7 @@ def _published(node: LocalNode, run: Run, cache: DatasetCache) -> Run:
         commit = run.publication.commit if run.publication else None
         if commit is None and asked:
             return _unchanged(node, run)
-        if commit is not None and _pushed(cache, commit, tip.branch):
+        if commit is not None and _pushed(cache, commit, tip):
             return _arrived(node, run, cache, Tip(tip.branch, commit))
         _pause(race)
         tip, asked = _newer(cache, tip), True
@@ -185,10 +185,10 @@ def _beside(path: bytes, run: Run) -> bytes:
     return os.fsencode(str(name.with_name(f"{name.stem}.conflict-{run.node}-{run.id}{name.suffix}")))
 
 
-def _pushed(cache: DatasetCache, commit: str, branch: str) -> bool:
+def _pushed(cache: DatasetCache, commit: str, tip: Tip) -> bool:
     """Put `commit` on the branch; False if another writer was first."""
     try:
-        cache.push(commit, branch)
+        cache.push(commit, tip.branch, onto=tip.commit)
     except OutsideFailed as error:
         if error.cause == "lost-race":
             return False
@@ -241,7 +241,12 @@ def _waiting(node: LocalNode, run: Run, error: MaoError) -> Run:
 
 
 def _blocked(node: LocalNode, run: Run, error: MaoError) -> Run:
-    return _unpublished(node, run, error, PublicationState.BLOCKED, next_try_at=None)
+    changes: dict[str, object] = {"next_try_at": None}
+    if isinstance(error, PathClash):  # what was built before a lost race did not arrive either
+        files = run.publication.files if run.publication else ()
+        unplaced = tuple(file.model_copy(update={"published_as": None}) for file in files)
+        changes |= {"commit": None, "base": None, "files": unplaced}
+    return _unpublished(node, run, error, PublicationState.BLOCKED, **changes)
 
 
 def _unpublished(node: LocalNode, run: Run, error: MaoError, state: PublicationState, **changes: object) -> Run:

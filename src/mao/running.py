@@ -75,7 +75,7 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
 
 
 def _keep_secrets(node: LocalNode, run: Run, secrets: dict[str, str]) -> None:
-    """Have the secrets of a run survive a restart while it waits; nobody else can read them, and they go at its start."""
+    """Have the secrets of a run survive a restart while it waits. Only the owner reads them; they go at the start."""
     with disk_errors("the run"):
         node.workspace.run(run.id).mkdir(mode=0o700)
         write_durably(node.workspace.run(run.id) / "secrets.json", json.dumps(secrets).encode(), mode=0o600)

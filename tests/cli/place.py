@@ -88,7 +88,7 @@ def opened(gate: Path, *names: str) -> None:
         (gate / name).touch()
 
 
-ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": "C.UTF-8"} | GIT_ENVIRONMENT
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/dev/null/nothing", "LANG": "C.UTF-8"} | GIT_ENVIRONMENT
 PYTHON = [sys.executable, "-m", "mao"]
 
 

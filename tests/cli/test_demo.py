@@ -19,9 +19,9 @@ def demo(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
         "PATH": os.environ["PATH"],
         "LANG": "C.UTF-8",
         "TMPDIR": str(tmp_path),
-        "MAO_NODE__HOME": "/nonexistent",
+        "MAO_NODE__HOME": "/dev/null/nothing",
         "MAO_SERVER__LISTEN": "127.0.0.1:1",
-        "GIT_DIR": "/nonexistent",
+        "GIT_DIR": "/dev/null/nothing",
     }
     return subprocess.run(
         [sys.executable, "-m", "mao", "demo", *args],

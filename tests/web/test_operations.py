@@ -48,4 +48,4 @@ def test_runs_and_installations_are_counted_by_their_states(served: Serving, too
     assert waiting["state"] == "unpublished"
     assert found["mao_installations", "installed"] == 1
     assert (found["mao_runs", "succeeded"], found["mao_runs", "unpublished"]) == (2, 1)
-    assert found["mao_unpublished_oldest_seconds", ""] > 1_700_000_000
+    assert found["mao_unpublished_oldest_timestamp_seconds", ""] > 1_700_000_000

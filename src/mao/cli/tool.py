@@ -39,7 +39,7 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "COMMIT": lambda tool: tool["commit"][:12],
     "DATASET": lambda tool: tool["dataset"],
     "REGISTERED BY": lambda tool: tool["registered_by"],
-    "DESCRIPTION": lambda tool: tool["definition"]["Description"],
+    "DESCRIPTION": lambda tool: tool["definition"].get("Description", ""),
 }
 
 
@@ -111,7 +111,7 @@ def show(client: Client, output: Output, tool: str) -> None:
 def _lines(tool: Any) -> Iterator[tuple[str, str]]:
     definition = tool["definition"]
     yield "name", tool["name"]
-    yield "description", definition["Description"]
+    yield "description", definition.get("Description", "")
     yield "url", tool["url"]
     yield "ref", tool["ref"]
     yield "commit", tool["commit"]
@@ -120,7 +120,7 @@ def _lines(tool: Any) -> Iterator[tuple[str, str]]:
     yield "registered", f"{moment(tool['registered_at'])} by {tool['registered_by']}"
     for i, command in enumerate(definition["Commands"]):
         arguments = " ".join(argument["Name"] for argument in command.get("Arguments") or ())
-        yield "" if i else "commands", f"{command['Name']} {arguments}".strip() + f": {command['Description']}"
+        yield "" if i else "commands", f"{command['Name']} {arguments}".strip() + f": {command.get('Description', '')}"
 
 
 @click.command()

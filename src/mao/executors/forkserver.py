@@ -44,11 +44,10 @@ def main() -> None:
 def _hand_over(spare: int, directory: bytes) -> int:
     """Give `directory` to the supervisor that waits at the other end of `spare`; the next one's end."""
     try:
-        if spare < 0:
-            raise OSError(errno.EAGAIN, "no process could be forked")
-        os.write(spare, directory)
+        os.write(spare, directory)  # fails for -1, too
     except OSError as error:
-        os.write(1, b"%d\n" % (error.errno or errno.EAGAIN))
+        problem = errno.EAGAIN if spare < 0 else error.errno or errno.EIO
+        os.write(1, b"%d\n" % problem)
     if spare >= 0:
         os.close(spare)  # before the fork: nobody else may keep it open
     return _fork_spare()

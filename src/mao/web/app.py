@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from mao import __version__
-from mao.web import founding, installation_routes, operations, problems, registry_routes, run_routes, streams
+from mao.web import founding, installation_routes, operations, problems, reference, registry_routes, run_routes, streams
 from mao.web.access import Changes
 from mao.web.guard import Guard
 from mao.web.problems import Problem
@@ -32,6 +32,7 @@ def create(node: LocalNode) -> FastAPI:
         version=__version__,
         summary="A node of a research observatory.",
         openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # it would load scripts from elsewhere; `reference` has a page of our own
         redoc_url=None,
         lifespan=lifespan,
         responses={"default": {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}},
@@ -42,5 +43,6 @@ def create(node: LocalNode) -> FastAPI:
         app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
     app.include_router(founding.router)
     app.include_router(operations.router)
+    app.include_router(reference.router)
     app.add_middleware(Guard)
     return app

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mao import __version__
-from mao.run import RunState
+from mao.run import Run, RunState
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def _measured(node: LocalNode) -> CollectorRegistry:
     installed = Gauge("mao_installations", "Tools on this node by state.", ["state"], registry=registry)
     for name, count in node.store.counts("installation").items():
         installed.labels(name).set(count)
-    waiting = [run for run in node.store.live_runs() if run.state is RunState.UNPUBLISHED]
-    oldest = min((run.created_at.timestamp() for run in waiting), default=0)
+    unpublished = node.store.bodies("run", limit=1, state=RunState.UNPUBLISHED)
+    oldest = max((Run.model_validate_json(body).created_at.timestamp() for _, body in unpublished), default=0)
     Gauge(
-        "mao_unpublished_oldest_seconds",
+        "mao_unpublished_oldest_timestamp_seconds",
         "When the oldest unpublished run was created (Unix time; 0: none).",
         registry=registry,
     ).set(oldest)
