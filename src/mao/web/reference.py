@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 _PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>MAO: the HTTP API</title>
+<html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width"><title>MAO: the HTTP API</title>
 <h1>The HTTP API of this node</h1>
 <p>The full description is <a href="/api/v1/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
 {body}
