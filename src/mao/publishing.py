@@ -23,6 +23,7 @@ from mao.errors import (
     MaoError,
     NothingToPublish,
     OutsideFailed,
+    PathClash,
     RemoteRewritten,
     RunEnded,
 )
