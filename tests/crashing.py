@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mao import config
+from mao.installation import Step
 from mao.web.server import serve
 from support import supervisors
 
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEPS: dict[str, tuple[str, str, str]] = {
-    "install: begun": ("before", "mao.building", "_clone"),
+    "install: begun": ("before", "mao.building", "_STEPS.CLONING"),
     "install: fetched": ("after", "mao.building", "fetch_commit"),
-    "install: cloned": ("before", "mao.building", "_install"),
+    "install: cloned": ("before", "mao.building", "_STEPS.INSTALLING"),
     "install: installer started": ("after", "mao.executors.process", "ProcessExecutor.start"),
-    "install: installer ended": ("before", "mao.building", "_dataset"),
+    "install: installer ended": ("before", "mao.building", "_STEPS.DATASET"),
     "install: dataset being cloned": ("before", "mao.dataset_cache", "DatasetCache.remember"),
-    "install: dataset cloned": ("before", "mao.building", "_switch"),
+    "install: dataset cloned": ("before", "mao.building", "_STEPS.SWITCHING"),
     "install: switched": ("before", "mao.building", "_sweep"),
     "run: asked for": ("before", "mao.store", "Store.save"),
     "run: accepted": ("after", "mao.running", "request_run"),
@@ -61,7 +62,7 @@ def _arm(step: str, home: str) -> None:
     *parents, name = path.split(".")
     for parent in parents:
         owner = getattr(owner, parent)
-    function: Callable[..., Any] = getattr(owner, name)
+    function: Callable[..., Any] = owner[Step[name]] if isinstance(owner, dict) else getattr(owner, name)
 
     @functools.wraps(function)
     def deadly(*args: Any, **kwargs: Any) -> NoReturn:
@@ -69,7 +70,10 @@ def _arm(step: str, home: str) -> None:
             function(*args, **kwargs)
         _die(home, supervisors_too=step.startswith("+"))
 
-    setattr(owner, name, deadly)
+    if isinstance(owner, dict):
+        owner[Step[name]] = deadly
+    else:
+        setattr(owner, name, deadly)
 
 
 if __name__ == "__main__":

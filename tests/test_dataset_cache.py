@@ -218,6 +218,8 @@ def test_what_a_commit_is_placed_by_is_what_its_base_holds(
     cache.push(mine, "main")
     assert published(remote) == {"a/b": "theirs", "a/b.conflict": "mine", "a/new": "new", "a/same": "same"}
     assert cache.commit(mine, "m", AUTHOR, [file.path for file in files], lambda _: []) is None
+    assert list(cache._path.glob("objects/*/tmp_*")) == []
+    assert cache.tip() == Tip("main", head)
 
 
 @pytest.mark.parametrize(("there", "here"), [("a", "a/b"), ("a/b", "a")])
@@ -280,6 +282,33 @@ def test_a_branch_that_was_rewritten_or_removed_is_noticed(tmp_path: Path, cache
     assert not cache.contains(str(tip.commit), first)
     git("update-ref", "-d", "refs/heads/main", cwd=remote)
     assert cache.refresh("main") == Tip("main", None)
+
+
+def test_a_branch_that_was_set_back_is_not_brought_forward(
+    tmp_path: Path, cache: DatasetCache, remote: Path, write: Write
+) -> None:
+    first = elsewhere(tmp_path, remote, {"a": "1"})
+    second = elsewhere(tmp_path, remote, {"a": "2"})
+    cache.fill()
+    mine = add(cache, second, write({"b": "3"}))
+    git("update-ref", "refs/heads/main", first, cwd=remote)
+    with pytest.raises(RemoteRefused) as rejected:
+        cache.push(mine, "main", onto=second)
+    assert rejected.value.cause == "lost-race"
+    assert git("rev-parse", "main", cwd=remote) == first
+    git("update-ref", "refs/heads/main", second, cwd=remote)
+    cache.push(mine, "main", onto=second)
+    assert git("rev-parse", "main", cwd=remote) == mine
+
+
+def test_what_cannot_be_remembered_is_asked_again(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+    tip = cache.fill()
+    (cache._path / "tip.json.part").mkdir()
+    cache.remember(Tip("other", None))
+    assert cache.tip() == tip
+    remove_tree(cache._path)
+    cache.remember(tip)
+    assert cache.tip() is None
 
 
 def test_if_head_names_no_branch_the_likely_one_is_taken(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
@@ -366,7 +395,6 @@ def test_many_commits_leave_few_packs_and_all_of_the_data(
     base = elsewhere(tmp_path, remote, {"seed": "0"})
     cache.fill()
     for number in range(100):
-        cache.prepare()
         assert len(list(cache._path.glob("objects/pack/*.pack"))) <= 31
         base = add(cache, base, write({f"{number % 10}/{number}": str(number)}))
     cache.push(base, "main")
@@ -522,11 +550,10 @@ def test_a_cache_that_is_damaged_is_made_anew(
         case _:
             shutil.rmtree(cache._path / "objects" / "pack")
     files = write({"a/c": "2"})
-    if damage != "objects":  # those are fetched again
-        with pytest.raises(GitFailed):
-            add(cache, head, files)
-        assert cache.tip() is None
-    tip = cache.tip() or cache.fill()
+    with pytest.raises(GitFailed):
+        add(cache, head, files)
+    assert cache.tip() is None
+    tip = cache.fill()
     cache.push(add(cache, tip.commit, files), "main")
     assert published(remote) == {"a/b": "1", "a/c": "2"}
 

@@ -49,9 +49,11 @@ def write(repository: Path, base: str | None, files: list[DataFile], message: st
     process = caller.start("fast-import", "--quiet", "--force", "--done", cwd=repository)
     try:
         made = dialogue(process, base, message, AUTHOR, ([file.path for file in files], place))
+        if made is None:
+            process.kill()
     finally:
         output = caller.finish(process)
-    assert output.status == 0, output.err
+    assert made is None or output.status == 0, output.err
     return made, found
 
 

@@ -416,6 +416,7 @@ def test_a_full_disk_of_the_node_loses_no_run_and_no_file(
         "unpublished",
     }
     assert published(remote) == {}
+    eventually((node.home / "runs" / run["id"] / "exit.json").exists, "the end is on record in spite of the full disk")
     ballast.unlink()
 
     run = node.finished(run, "succeeded")

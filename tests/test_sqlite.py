@@ -94,6 +94,15 @@ def test_all_of_a_transaction_is_stored_or_nothing(file: SqliteFile) -> None:
     assert words(file) == {"one", "two", "three", "four"}
 
 
+def test_each_transaction_says_whether_a_power_loss_may_undo_it(file: SqliteFile) -> None:
+    with file.transaction(flush=False):
+        assert file.rows("PRAGMA synchronous") == [(1,)]
+        with file.transaction():
+            assert file.rows("PRAGMA synchronous") == [(1,)], "it is part of the one around it"
+    with file.transaction():
+        assert file.rows("PRAGMA synchronous") == [(2,)]
+
+
 def test_a_constraint_that_is_broken_takes_the_transaction_back(file: SqliteFile) -> None:
     with pytest.raises(Exception, match="UNIQUE"), file.transaction():
         file.rows("INSERT INTO words VALUES ('two'), ('one')")

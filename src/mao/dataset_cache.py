@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao.data_directory import make_durable
-from mao.errors import GitFailed, RemoteRefused
+from mao.errors import GitFailed, RemoteRefused, Stopping
 from mao.fast_import import dialogue
 from mao.git import failure, fetchable
 from mao.workspace import remove_tree, write_durably
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
@@ -71,8 +72,9 @@ class DatasetCache:
         """Keep `tip` as what is known of the remote."""
         known = {"url": self._url, "branch": tip.branch, "commit": tip.commit}
         part = self._path / "tip.json.part"
-        part.write_text(json.dumps(known))  # not flushed: what a power loss spoils is asked of the remote again
-        part.replace(self._path / "tip.json")
+        with suppress(OSError):  # what a full disk or a power loss spoils is asked of the remote again
+            part.write_text(json.dumps(known))
+            part.replace(self._path / "tip.json")
 
     def fill(self) -> Tip:
         """Make the cache anew from the remote.
@@ -123,16 +125,16 @@ class DatasetCache:
         return likely[0] if likely else None
 
     def prepare(self) -> None:
-        """Take away what a killed git left here, and keep its packs few. Nobody else uses the cache."""
-        self._tidy()
-        if len(list(self._path.glob("objects/pack/*.pack"))) > _MOST_PACKS:
-            with self._mended():
-                self._git.run("repack", "--geometric=2", "-d", "-q", cwd=self._path)
-
-    def _tidy(self) -> None:
+        """Take away what a killed git left here. Nobody else uses the cache."""
         for pattern in _LEFT_OVER:
             for path in self._path.glob(pattern):
                 path.unlink(missing_ok=True)
+
+    def _keep_packs_few(self) -> None:
+        """Each commit leaves a pack, and git looks into all of them."""
+        if len(list(self._path.glob("objects/pack/*.pack"))) > _MOST_PACKS:
+            self.prepare()
+            self._git.run("repack", "--geometric=2", "-d", "-q", cwd=self._path)
 
     @contextmanager
     def _mended(self) -> Iterator[None]:
@@ -148,7 +150,7 @@ class DatasetCache:
     def refresh(self, branch: str) -> Tip:
         """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out."""
         with self._mended():
-            self._tidy()
+            self.prepare()
             listed = self._git.run("ls-remote", "--", self._url, f"{_REFS}{branch}", cwd=self._path)
             if not listed:
                 return Tip(branch, None)
@@ -208,21 +210,31 @@ class DatasetCache:
             PathClash: a path is a folder in `base`, or a file is where it needs a folder.
         """
         supplied: set[str] = set()
-        while True:
-            with self._mended():
+        wanted = list(paths), place
+        with self._mended():
+            self._keep_packs_few()
+            while True:
                 process = self._git.start("fast-import", "--quiet", "--force", "--done", cwd=self._path)
                 try:
-                    made = dialogue(process, base, message, author, (list(paths), place))
-                except BrokenPipeError:
-                    made = None
+                    made = dialogue(process, base, message, author, wanted)
+                except BrokenPipeError:  # git has ended; its words say why
+                    made = ""
                 except BaseException:
-                    process.kill()
-                    self._git.finish(process)
+                    self._abandon(process)
                     raise
+                if made is None:
+                    self._abandon(process)
+                    return None
                 output = self._git.finish(process)
                 if output.status == 0:
                     return made
                 self._supply(output, supplied)
+
+    def _abandon(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        with suppress(Stopping):
+            self._git.finish(process)
+        self.prepare()
 
     def _supply(self, output: Output, supplied: set[str]) -> None:
         """Fetch the tree that fast-import missed."""
@@ -230,7 +242,7 @@ class DatasetCache:
         if missing is None or missing[1] in supplied:
             raise failure(output, ("fast-import",))
         supplied.add(missing[1])
-        self._tidy()
+        self.prepare()
         self._fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
 
     def push(self, commit: str, branch: str, *, onto: str | None = None) -> None:

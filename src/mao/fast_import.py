@@ -44,40 +44,39 @@ def dialogue(
     author: Author,
     wanted: tuple[list[bytes], Callable[[Existing], Placement]],
 ) -> str | None:
-    """Speak with fast-import (git-fast-import(1)): ask what `base` has, then write the commit."""
+    """Speak with fast-import (git-fast-import(1)): begin a commit, ask what `base` has, then write what is placed.
+
+    It is asked within the commit, as it reads a folder only once there. If nothing is placed, the commit is left
+    unfinished and None is returned: the process waits for more, and is to be killed.
+    """
     assert process.stdin is not None  # noqa: S101  # for the type checker: git is started with pipes
     paths, place = wanted
-    existing = _existing(process, base, paths) if base else {}
-    placement = place(existing)
-    write = process.stdin.write
-    if not placement:
-        write(b"done\n")
-        process.stdin.flush()
-        return None
-    for mark, (_, file) in enumerate(placement, 2):
-        write(b"blob\nmark :%d\ndata %d\n" % (mark, file.size))
-        for chunk in file.chunks():
-            write(chunk)
-        write(b"\n")
     text = message.encode()
+    write = process.stdin.write
     write(b"commit refs/mao/publication\nmark :1\n")
     write(f"author {author}\ncommitter {author}\n".encode())
     write(b"data %d\n%s" % (len(text), text))
     if base:
         write(b"from %s\n" % base.encode())
-    for mark, (path, file) in enumerate(placement, 2):
-        write(b"M %s :%d %s\n" % (file.mode.encode(), mark, _quoted(path)))
+    placement = place(_existing(process, paths) if base else {})
+    if not placement:
+        return None
+    for path, file in placement:
+        write(b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
+        for chunk in file.chunks():
+            write(chunk)
+        write(b"\n")
     write(b"\nget-mark :1\ndone\n")
     process.stdin.flush()
     return _line(process).decode().strip()
 
 
-def _existing(process: subprocess.Popen[bytes], base: str, paths: list[bytes]) -> Existing:
+def _existing(process: subprocess.Popen[bytes], paths: list[bytes]) -> Existing:
     folders = {path[:at] for path in paths for at in range(len(path)) if path[at : at + 1] == b"/"}
     found: Existing = {}
     for path in (*sorted(folders), *paths):
         assert process.stdin is not None  # noqa: S101  # as above
-        process.stdin.write(b"ls %s %s\n" % (base.encode(), _quoted(path)))
+        process.stdin.write(b"ls %s\n" % _quoted(path))
         process.stdin.flush()
         answer = _line(process)
         if answer.startswith(b"missing "):

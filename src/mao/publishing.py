@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -265,4 +266,5 @@ def _unpublished(node: LocalNode, run: Run, error: MaoError, state: PublicationS
 def sweep(node: LocalNode) -> None:
     """Take away what git left in the caches when this node was killed."""
     for path in node.workspace.datasets.glob("*.git"):
-        DatasetCache(node.git, path, "").prepare()
+        with suppress(MaoError):  # a cache that cannot be mended is made anew when it is needed
+            DatasetCache(node.git, path, "").prepare()
