@@ -301,7 +301,7 @@ def test_a_branch_that_was_set_back_is_not_brought_forward(
     assert git("rev-parse", "main", cwd=remote) == mine
 
 
-def test_what_cannot_be_remembered_is_asked_again(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+def test_what_cannot_be_remembered_is_asked_again(cache: DatasetCache) -> None:
     tip = cache.fill()
     (cache._path / "tip.json.part").mkdir()
     cache.remember(Tip("other", None))
