@@ -36,8 +36,8 @@ def _ask(node: ServedNode, path: str, body: Any, key: str) -> None:
 
 
 def _assert_tidy(node: ServedNode, remote: Path) -> None:
-    assert [lock for lock in (*node.home.rglob("*.lock"), *remote.rglob("*.lock")) if lock != node.home / "lock"] == []
     node.stop()
+    assert [lock for lock in (*node.home.rglob("*.lock"), *remote.rglob("*.lock")) if lock != node.home / "lock"] == []
     eventually(lambda: not processes_of(node.home), f"no process is left: {processes_of(node.home)}")
     git("fsck", "--strict", cwd=remote)
 

@@ -11,9 +11,8 @@ from weakref import WeakValueDictionary
 from mao.dataset_cache import DatasetCache
 from mao.errors import InUse
 from mao.executors.process import ProcessExecutor
-from mao.git import MARKER, Git
+from mao.git import Git, end_left_over
 from mao.mirror import Mirror
-from mao.processes import kill_marked
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
 from mao.workspace import Workspace
@@ -48,7 +47,7 @@ class LocalNode:
     def _open(self, closing: ExitStack) -> None:
         closing.enter_context(self.workspace.locked())
         # What an earlier life of this node left running would be in the way of what is begun again.
-        kill_marked(MARKER, str(self.config.home))
+        end_left_over(self.config.home)
         self.workspace.prepare()
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
