@@ -169,8 +169,6 @@ def _publish(node: LocalNode, run_id: str) -> None:
     publication = run.publication
     if publication is not None and publication.state is PublicationState.PUBLISHED:
         registering.announce_head(node, publication)
-        with node.locked("dataset", run.dataset):
-            node.cache(run.dataset, publication.remote).prepare()  # afterwards: nobody waits for it now
 
 
 def _install(node: LocalNode, tool: str) -> None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+USUAL_SIZE = 50
+"""Items in a page, if the request does not say."""
+
+
 class Page(BaseModel, Generic[Item]):
     """Part of a list; `next_page_token` asks for the next one, and is null at the end."""
 
@@ -34,7 +38,7 @@ class Wanted:
 
 
 async def wanted(
-    page_size: Annotated[int, Query(ge=1, le=500, description="Items in a page.")] = 50,
+    page_size: Annotated[int, Query(ge=1, le=500, description="Items in a page.")] = USUAL_SIZE,
     page_token: Annotated[str | None, Query(description="From the page before.")] = None,
 ) -> Wanted:
     """The page that the request asks for."""

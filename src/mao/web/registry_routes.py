@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from mao import registering
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.web.access import IfMatch, Key, Node, once, patient
-from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.pages import USUAL_SIZE, Page, Wanted, encoded, page, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,12 @@ def _described(entry: Entry) -> str:
 
 
 def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> Response:
+    if asked.after is None and search is None and asked.size <= USUAL_SIZE:
+        return encoded(node.mirror.cached(f"page {prefix} {asked.size}", lambda: _page(node, prefix, asked, search)))
+    return encoded(_page(node, prefix, asked, search))
+
+
+def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> bytes:
     after = prefix + asked.after if asked.after else ""
     if search:
         texts: dict[str, str] = node.mirror.cached(
@@ -59,9 +65,7 @@ def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> 
         entries = [e for e in node.mirror.entries(prefix, after=after) if search.casefold() in texts.get(e.key, "")]
     else:
         entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
-    return encoded(
-        page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
-    )
+    return page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
 
 
 def _one(
