@@ -55,3 +55,21 @@ def test_who_waits_for_an_end_is_let_go_when_the_node_stops(tmp_path: Path) -> N
 
     waiter.join()
     assert [(reply.status, reply.json["attempt"]["step"]) for reply in replies] == [(200, "dataset")]
+
+
+def test_a_request_with_a_key_that_comes_again_while_it_is_worked_on_is_not_begun_twice(tmp_path: Path) -> None:
+    replies: list[Reply] = []
+    key = {"Idempotency-Key": "k"}
+    with hanging_server() as (url, taken), serving(tmp_path / "home", git__allow_http="true") as node:
+        first = threading.Thread(
+            target=lambda: replies.append(node.request("POST", "/api/v1/tools", {"url": url}, key))
+        )
+        first.start()
+        eventually(lambda: taken, "git asks the remote")
+
+        again = node.request("POST", "/api/v1/tools", {"url": url}, key)
+
+        assert (again.status, again.json["code"]) == (409, "in-use")
+        assert len(taken) == 1
+    first.join()
+    assert [reply.json["code"] for reply in replies] == ["stopping"]
