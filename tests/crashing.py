@@ -37,14 +37,14 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "run: ended": ("before", "mao.ending", "record"),
     "run: set aside": ("after", "mao.ending", "_set_aside"),
     "run: collected": ("after", "mao.ending", "collect"),
-    "commit: begun": ("before", "mao.dataset_cache", "DatasetCache.commit"),
-    "commit: built": ("after", "mao.dataset_cache", "DatasetCache.commit"),
-    "commit: recorded": ("after", "mao.publishing", "_committed"),
+    "commit: begun": ("before", "mao.dataset_cache", "DatasetCache.build"),
+    "commit: built": ("after", "mao.dataset_cache", "DatasetCache.build"),
+    "commit: recorded": ("after", "mao.publishing", "commit_on"),
     "push: begun": ("before", "mao.dataset_cache", "DatasetCache.push"),
     "push: arrived": ("after", "mao.dataset_cache", "DatasetCache.push"),
     "push: being recorded": ("before", "mao.store", "Store.published"),
     "push: recorded": ("after", "mao.store", "Store.published"),
-    "push: remembered": ("after", "mao.publishing", "_arrived"),
+    "push: remembered": ("after", "mao.publishing", "_is_on_branch"),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mao.data_directory import DataFile, publishable
 from mao.errors import PathClash
-from mao.fast_import import Author, Existing, Placement, dialogue
+from mao.fast_import import Addition, Author, Existing, Placement, dialogue
 from mao.git import Git
 from support import bare, git
 
@@ -43,18 +43,18 @@ def write(repository: Path, base: str | None, files: list[DataFile], message: st
 
     def place(existing: Existing) -> Placement:
         found.update(existing)
-        return [(file.path, file) for file in files]
+        return Placement(message, [(file.path, file) for file in files])
 
     caller = Git(repository, 60)
     process = caller.start("fast-import", "--quiet", "--force", "--done", cwd=repository)
     try:
-        made = dialogue(process, base, message, AUTHOR, ([file.path for file in files], place))
-        if made is None:
-            process.kill()
+        (made,) = dialogue(process, base, [Addition(AUTHOR, AUTHOR, [file.path for file in files], place)])
     finally:
         output = caller.finish(process)
-    assert made is None or output.status == 0, output.err
-    return made, found
+    if made.clash is not None:
+        raise made.clash
+    assert output.status == 0, output.err
+    return made.commit, found
 
 
 def paths(repository: Path, commit: str | None) -> set[bytes]:

@@ -93,7 +93,12 @@ def test_documents_survive_being_closed(tmp_path: Path) -> None:
 def test_a_run_lives_until_nothing_is_to_be_done_by_itself(
     store: Store, state: RunState, publication: PublicationState | None
 ) -> None:
-    waits = publication in {PublicationState.COLLECTING, PublicationState.PENDING, PublicationState.WAITING}
+    waits = publication in {
+        PublicationState.COLLECTING,
+        PublicationState.PENDING,
+        PublicationState.DELIVERED,
+        PublicationState.WAITING,
+    }
     held = Publication(dataset="Data", remote="/r", state=publication) if publication else None
     store.save(a_run(state, publication=held))
     assert len(store.live_runs()) == int(state not in ENDED or waits)
@@ -215,7 +220,7 @@ def test_listeners_hear_of_each_change_when_it_can_be_read(store: Store) -> None
     store.listen(changed)
     run = a_run()
     store.save(run)
-    store.published(run, {b"a": "1" * 40})
+    store.published((run, {b"a": "1" * 40}))
     store.remove(run)
     assert heard == [1, 2, 3]
 
@@ -236,8 +241,8 @@ def test_a_request_is_remembered_with_what_it_made_or_not_at_all(store: Store) -
 def test_the_node_knows_its_own_files_by_their_bytes(store: Store) -> None:
     run = a_run(dataset="Data")
     odd = b"gr\xfc\n'\"\xff"
-    store.published(run, {odd: "1" * 40, b"plain": "2" * 40})
-    store.published(run, {b"plain": "3" * 40})
+    store.published((run, {odd: "1" * 40, b"plain": "2" * 40}))
+    store.published((run, {b"plain": "3" * 40}))
     assert store.own_blobs("data", [odd, b"plain", b"other"]) == {odd: "1" * 40, b"plain": "3" * 40}
     assert store.own_blobs("elsewhere", [b"plain"]) == {}
     assert store.run(run.id) == run
@@ -253,7 +258,7 @@ store = Store(Path(sys.argv[1]))
 while True:
     run = a_run()
     store.save(run, request=IdempotentRequest(run.id, "digest", "/"))
-    store.published(run, {run.id.encode(): "1" * 40})
+    store.published((run, {run.id.encode(): "1" * 40}))
     print(run.id, flush=True)
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import select
 import threading
@@ -11,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, registering, running
+from mao import building, cloning, ending, publishing, queueing, registering, running
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState
@@ -26,6 +27,7 @@ log = logging.getLogger("mao.daemon")
 
 _LOOK = 1.0
 """Seconds between two looks if nothing wakes the loop: an end that was not told of is found by then."""
+_DAY = 86_400.0
 _AFTER_BUG = 10.0
 """Seconds until something is tried again that failed in a way nobody thought of."""
 
@@ -42,6 +44,7 @@ class Daemon:
         self._busy: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
         self._not_before: dict[tuple[str, str], float] = {}
+        self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
@@ -78,7 +81,8 @@ class Daemon:
                 self._look()
             except Exception:  # the boundary of the daemon: one bad look must not end all
                 log.exception("looking for what is to be done failed")
-            if select.select([self._wake], [], [], _LOOK)[0]:
+            next_look = min(self._looks.values(), default=math.inf) - time.monotonic()
+            if select.select([self._wake], [], [], max(0.0, min(_LOOK, next_look)))[0]:
                 os.read(self._wake, 4096)
 
     def _look(self) -> None:
@@ -88,14 +92,14 @@ class Daemon:
         switching = frozenset(i.tool for i in installations if i.attempt.step is Step.SWITCHING)
         for run in running.startable(runs, node.config["runs.limit"], switching):
             self._do(self._local, ("run", run.id), running.start, run.id)
-        publications: dict[str, Run] = {}
         for run in runs:
             if run.state is RunState.RUNNING:
                 self._do(self._local, ("run", run.id), self._advance, run.id)
-            elif _due(run):
-                publications.setdefault(run.dataset.lower(), run)
-        for dataset, run in publications.items():
-            self._do(self._remote, ("dataset", dataset), _publish, run.id)
+            elif _to_collect(run):
+                self._do(self._local, ("run", run.id), _collect, run.id)
+        for dataset, waiting in queueing.on_the_way(node).items():
+            if queueing.due(node, waiting) or self._looks.get(dataset, 0.0) <= time.monotonic():
+                self._do(self._remote, ("dataset", dataset), self._publish, dataset)
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
@@ -105,8 +109,16 @@ class Daemon:
     def _advance(self, node: LocalNode, run_id: str) -> None:
         running.advance(node, run_id)
         run = running.find_run(node, run_id)
-        if _due(run) and not any(_due(other) and other.dataset == run.dataset for other in _before(node, run)):
-            self._do(self._remote, ("dataset", run.dataset.lower()), _publish, run_id)  # quicker than another look
+        if run.publication is not None and run.publication.state is PublicationState.PENDING:
+            self._do(self._remote, ("dataset", run.dataset.lower()), self._publish, run.dataset.lower())  # quicker
+
+    def _publish(self, node: LocalNode, dataset: str) -> None:
+        with node.locked("dataset", dataset):
+            wait = publishing.publish(node, dataset)
+        self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
+        if wait is not None:
+            self.wake()
+        registering.announce_head(node, dataset)
 
     def _do(
         self,
@@ -144,31 +156,17 @@ class Daemon:
                 self.wake()
 
 
-def _due(run: Run) -> bool:
+def _to_collect(run: Run) -> bool:
+    """Whether files are to be set aside that there was no room for."""
     publication = run.publication
-    if publication is None:
-        return False
-    if publication.state is PublicationState.PENDING:
-        return True
-    waits = publication.state in {PublicationState.WAITING, PublicationState.COLLECTING}
-    return waits and (publication.next_try_at is None or publication.next_try_at <= now())
+    return publication is not None and publication.state is PublicationState.COLLECTING and publication.due(now(), _DAY)
 
 
-def _before(node: LocalNode, run: Run) -> list[Run]:
-    return [other for other in node.store.live_runs() if other.id < run.id]
-
-
-def _publish(node: LocalNode, run_id: str) -> None:
-    run = running.find_run(node, run_id)
-    with node.locked("dataset", run.dataset), node.locked("run", run_id):
+def _collect(node: LocalNode, run_id: str) -> None:
+    with node.locked("run", run_id):
         run = running.find_run(node, run_id)
-        if run.publication is not None and run.publication.state is PublicationState.COLLECTING:
+        if _to_collect(run):
             ending.collect(node, run)
-        else:
-            run = publishing.publish(node, run)
-    publication = run.publication
-    if publication is not None and publication.state is PublicationState.PUBLISHED:
-        registering.announce_head(node, publication)
 
 
 def _install(node: LocalNode, tool: str) -> None:

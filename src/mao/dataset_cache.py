@@ -1,162 +1,207 @@
-"""What a node keeps of a dataset to publish to it: a bare repository without files, and with few trees.
+"""What a node keeps of a dataset to publish to it, and how it speaks with the dataset's remote.
 
-Its cost does not depend on how many files or commits the dataset has: it is cloned with depth 1 and without trees,
-only the trees of folders that are written to are fetched, and commits are built by fast-import. It is not
-configured as a promisor, so that a missing object is an error and never a silent download of everything. It holds
-nothing that could not be made again, and can be thrown away at any time.
+Only the trees of folders that are written to are fetched, and commits are built by fast-import.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from contextlib import contextmanager, suppress
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao.data_directory import make_durable
-from mao.errors import GitFailed, RemoteRefused, Stopping
+from mao.bare_cache import HEADS, BareCache, Tip
+from mao.errors import Stopping
 from mao.fast_import import dialogue
-from mao.git import failure, fetchable
-from mao.workspace import remove_tree, write_durably
+from mao.git import LOST_RACE, Output, failure
+from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
-    from mao.fast_import import Author, Existing, Placement
-    from mao.git import Git, Output
+    from mao.fast_import import Addition, Made
+    from mao.git import Git
 
-_CONFIG = b"[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-_REFS = "refs/heads/"
-_BRANCH = f"ref: {_REFS}"
+INBOX = "refs/mao/inbox/"
+"""What is on its way to the branch: `<node>/<run>` behind it names a commit with the files of that run alone."""
+FOLD = "refs/mao/fold"
+"""Who brings the inbox to the branch just now: it names the commit that this one put into the inbox."""
+
+_BUSY = 60.0
+_SLOW, _LOOKS = 0.2, 4.0  # a push is slow that takes so many seconds more than so many looks at the remote
 _UNKNOWN = "Not a valid commit name"
 _MISSING = re.compile(r"(?:object not found: |Can't load tree )([0-9a-f]{40})")
-# Of git and of its fast-import, repack, index-pack and unpack-objects.
-_LEFT_OVER = ("**/*.lock", "fast_import_crash_*", "objects/pack/.tmp-*", "objects/*/tmp_*", "objects/pack/*.keep")
-_MOST_PACKS = 30
+_LOST = re.compile(
+    r"\((fetch first|non-fast-forward|stale info|already exists|atomic push failed|atomic transaction failed"
+    r"|failed to update ref)"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Tip:
-    """The branch of the dataset, and the newest commit of it that is known here; None before the first."""
+class Look:
+    """What a remote says it has.
 
-    branch: str
-    commit: str | None
-
-
-class DatasetCache:
-    """The cache of one dataset. One thread uses it at a time (the node's lock on the dataset sees to that).
-
-    Args:
-        git: as the node calls it.
-        path: of the bare repository; `fill` makes it.
-        url: of the dataset's remote.
+    Attributes:
+        tip: the newest commit of the branch; None if there is none.
+        inbox: the commits that wait in the inbox, by their refs.
+        fold: the commit that `FOLD` names.
     """
 
-    def __init__(self, git: Git, path: Path, url: str) -> None:
-        self._git = git
-        self._path = path
-        self._url = fetchable(url)
+    tip: str | None
+    inbox: dict[str, str]
+    fold: str | None
 
-    def tip(self) -> Tip | None:
-        """What is known here of the remote's branch; None if the cache has to be filled first."""
-        try:
-            known = json.loads((self._path / "tip.json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        return Tip(known["branch"], known["commit"]) if known["url"] == self._url else None
 
-    def remember(self, tip: Tip) -> None:
-        """Keep `tip` as what is known of the remote."""
-        known = {"url": self._url, "branch": tip.branch, "commit": tip.commit}
-        part = self._path / "tip.json.part"
-        with suppress(OSError):  # what a full disk or a power loss spoils is asked of the remote again
-            part.write_text(json.dumps(known))
-            part.replace(self._path / "tip.json")
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The commit of a run on the branch; and which of its files stand beside their own path, and where."""
 
-    def fill(self) -> Tip:
-        """Make the cache anew from the remote.
+    commit: str
+    beside: dict[bytes, bytes]
 
-        Raises:
-            OutsideFailed: git's words say why the remote could not be read; what was here is still here.
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A ref that is to be changed at the remote.
+
+    Attributes:
+        ref: its full name.
+        new: the commit that it shall name; "" to delete it.
+        old: the one that it must still name; "" if it must not be there; None to leave that to git, which only lets a
+            branch grow.
+    """
+
+    ref: str
+    new: str
+    old: str | None = None
+    forced: bool = False
+    """Whether git is to change it whatever it names."""
+
+
+@dataclass(slots=True)
+class Habits:
+    """What was learnt of a remote since the node was started; times in seconds of the monotonic clock."""
+
+    busy_until: float = 0.0
+    """Until when others are taken to publish to it, too."""
+    refused_until: float = 0.0
+    """Until when it is taken to refuse refs of our own."""
+    look_seconds: float = 0.05
+    push_seconds: float = 0.0
+    """What a small push to the branch takes."""
+    fold_seconds: float = 0.2
+    fold_at: float = 0.0
+    """When to fold, if it is for this node to do so."""
+    folding: tuple[str, float] = ("", 0.0)
+    """Who was folding at the last looks, and since when."""
+    atomic: bool = True
+
+    def saw_others(self) -> None:
+        self.busy_until = time.monotonic() + _BUSY
+
+    def busy(self) -> bool:
+        return time.monotonic() < self.busy_until
+
+    def took(self, seconds: float) -> None:
+        """Learn how long a small push to the branch has taken: one that was slow by chance is soon forgotten."""
+        self.push_seconds = min(seconds, 1.25 * self.push_seconds) if self.push_seconds else seconds
+
+    def prefers_inbox(self) -> bool:
+        """Whether data had better go to a ref of its own first: nobody contends for that, and no check grows with it.
+
+        A host checks a push to the branch against the whole dataset, and one to a ref of its own against nothing.
         """
-        part = self._path.with_name(f"{self._path.name}.part")
-        tip = self._clone(part)
-        if tip.commit is None and (branch := self._branch()):
-            tip = self._clone(part, f"--branch={branch}")
-        write_durably(part / "config", _CONFIG)  # forgets the remote: nothing may fetch but `_fetch`
-        make_durable(part)
-        remove_tree(self._path)
-        part.rename(self._path)
-        self.remember(tip)
-        return tip
+        if time.monotonic() < self.refused_until:
+            return False
+        return self.busy() or self.push_seconds > _SLOW + _LOOKS * self.look_seconds
 
-    def _clone(self, part: Path, *more: str) -> Tip:
-        remove_tree(part)
-        options = ("--bare", "--depth=1", "--filter=tree:0", "--no-tags", "--single-branch", "--template=", "--quiet")
-        self._git.run("clone", *options, *more, "--", self._url, str(part), cwd=self._path.parent)
-        if self._git.run("rev-parse", "--show-object-format", cwd=part).strip() != b"sha1":
-            raise RemoteRefused(
-                "The dataset's repository names its objects by SHA-256, which this version cannot publish to."
-                " Make it anew without '--object-format=sha256'.",
-                cause="object-format",
-            )
-        head = (part / "HEAD").read_text().strip()
-        if not head.startswith(_BRANCH):
-            return Tip("main", None)  # the remote's HEAD is no branch: nothing can be pushed to it
-        resolved = self._git.attempt("rev-parse", "--verify", "--quiet", "HEAD^0", cwd=part)
-        return Tip(head.removeprefix(_BRANCH), resolved.out.decode().strip() or None)
 
-    def _branch(self) -> str | None:
-        """The branch to publish to where the remote's HEAD names none that is there; None if it has none at all."""
-        listed = self._git.run("ls-remote", "--heads", "--", self._url, cwd=self._path.parent).decode(
-            "utf-8", "replace"
-        )
-        there = [line.partition("\trefs/heads/")[2] for line in listed.splitlines()]
-        likely = [name for name in ("main", "master") if name in there] or there
-        if len(likely) > 1 and likely == there:
-            raise RemoteRefused(
-                f"The HEAD of the dataset's repository names no branch that is there, and there are several:"
-                f" {', '.join(there)}. Set its HEAD to the one to publish to (git symbolic-ref HEAD refs/heads/...).",
-                cause="no-branch",
-            )
-        return likely[0] if likely else None
+class DatasetCache(BareCache):
+    """The cache of one dataset. One thread uses it at a time (the node's lock on the dataset sees to that)."""
 
-    def prepare(self) -> None:
-        """Take away what a killed git left here. Nobody else uses the cache."""
-        for pattern in _LEFT_OVER:
-            for path in self._path.glob(pattern):
-                path.unlink(missing_ok=True)
+    def __init__(self, git: Git, path: Path, url: str) -> None:
+        super().__init__(git, path, url)
+        self.habits = Habits()
 
-    def _keep_packs_few(self) -> None:
-        """Each commit leaves a pack, and git looks into all of them."""
-        if len(list(self._path.glob("objects/pack/*.pack"))) > _MOST_PACKS:
+    def look(self, branch: str) -> Look:
+        """What the remote has now."""
+        begun = time.monotonic()
+        with self.mended():
+            listed = self.git.run("ls-remote", "--", self.url, f"{HEADS}{branch}", "refs/mao/*", cwd=self.path)
+        self.habits.look_seconds = time.monotonic() - begun
+        refs = {ref: commit for commit, _, ref in (line.partition("\t") for line in listed.decode().splitlines())}
+        waiting = {ref: commit for ref, commit in refs.items() if ref.startswith(INBOX)}
+        return Look(refs.get(f"{HEADS}{branch}"), waiting, refs.get(FOLD))
+
+    def refresh(self, branch: str, seen: Look | None = None) -> Tip:
+        """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out.
+
+        Args:
+            branch: of the remote.
+            seen: what a look at the remote has just told; without it, the remote is asked.
+        """
+        seen = seen or self.look(branch)
+        with self.mended():
             self.prepare()
-            self._git.run("repack", "--geometric=2", "-d", "-q", cwd=self._path)
-
-    @contextmanager
-    def _mended(self) -> Iterator[None]:
-        """If git fails for a reason that nothing outside explains, the cache is made anew the next time."""
-        try:
-            yield
-        except GitFailed:
-            (self._path / "tip.json").unlink(missing_ok=True)
-            raise
-        except FileNotFoundError as error:
-            raise GitFailed(f"{self._path} was removed meanwhile; it is made anew.") from error
-
-    def refresh(self, branch: str) -> Tip:
-        """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out."""
-        with self._mended():
-            self.prepare()
-            listed = self._git.run("ls-remote", "--", self._url, f"{_REFS}{branch}", cwd=self._path)
-            if not listed:
+            if seen.tip is None:
                 return Tip(branch, None)
-            self._fetch(f"+{_REFS}{branch}:refs/mao/remote")
-            commit = self._git.run("rev-parse", "--verify", "refs/mao/remote^0", cwd=self._path).decode().strip()
+            self.fetch(f"+{HEADS}{branch}:refs/mao/remote")
+            commit = self.git.run("rev-parse", "--verify", "refs/mao/remote^0", cwd=self.path).decode().strip()
             return Tip(branch, commit)
+
+    def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival]:
+        """The runs whose commits are in the history of `tip`, by their ids.
+
+        Args:
+            tip: a commit of the branch.
+            since: only what came after this commit, which is known here; None for the whole history, which is fetched
+                (its commits, where the remote can leave the rest out).
+        """
+        with self.mended():
+            if since is None and (self.path / "shallow").exists():
+                self.fetch("--unshallow", tip)
+            after = (f"^{since}",) if since else ()
+            form = f"%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
+            listed = self.git.run("log", "-z", f"--format={form}", tip, *after, "--", cwd=self.path)
+        words = iter(listed.decode("utf-8", "surrogateescape").split("\0"))
+        found = zip(words, words, words, strict=False)
+        return {run.strip(): Arrival(commit, placed_beside(beside)) for commit, run, beside in found if run.strip()}
+
+    def lately(self, tip: str, moment: datetime) -> frozenset[str]:
+        """The runs whose commits are in the history of `tip`, as far as it is known here, and later than `moment`."""
+        form = f"%(trailers:key={RUN_TRAILER},valueonly)"
+        with self.mended():
+            listed = self.git.run("log", f"--since={int(moment.timestamp())}", f"--format={form}", tip, cwd=self.path)
+        return frozenset(listed.decode("utf-8", "replace").split())
+
+    def lacks(self, oids: Iterable[str]) -> frozenset[str]:
+        """Which of these objects are not here."""
+        given = "".join(f"{oid}\n" for oid in oids).encode()
+        with self.mended():
+            listed = self.git.run("cat-file", "--batch-check=%(objectname)", cwd=self.path, given=given)
+        return frozenset(line.split()[0] for line in listed.decode().splitlines() if line.endswith(" missing"))
+
+    def bring(self, commits: Iterable[str], *, at_most: int | None) -> None:
+        """Fetch whole commits without parents.
+
+        Args:
+            commits: their ids; those that are here are not fetched.
+            at_most: leave files out that have more bytes, where the remote can do so.
+        """
+        missing = sorted(self.lacks(commits))
+        if missing:
+            limit = f"blob:limit={at_most}" if at_most is not None else None
+            with self.mended():
+                self.fetch(*missing, limit=limit, settings=("fetch.negotiationAlgorithm=noop",))
+
+    def bring_files(self, oids: Iterable[str]) -> None:
+        """Fetch the contents of files, by the ids of their blobs."""
+        with self.mended():
+            self.fetch(*sorted(oids), limit=None, settings=("fetch.negotiationAlgorithm=noop",))
 
     def contains(self, tip: str, commit: str) -> bool:
         """Whether `commit` is `tip` or came before it.
@@ -164,68 +209,40 @@ class DatasetCache:
         The whole history is fetched (its commits, where the remote can leave the rest out) if `commit` is not known
         here: the cache it was made in was thrown away.
         """
-        with self._mended():
+        with self.mended():
             output = self._is_ancestor(commit, tip)
-            if _UNKNOWN in output.err and (self._path / "shallow").exists():
-                self._fetch("--unshallow", tip)
+            if _UNKNOWN in output.err and (self.path / "shallow").exists():
+                self.fetch("--unshallow", tip)
                 output = self._is_ancestor(commit, tip)
             if output.status > 1 and _UNKNOWN not in output.err:
                 raise failure(output, ("merge-base",))
             return output.status == 0
 
     def _is_ancestor(self, commit: str, tip: str) -> Output:
-        return self._git.attempt("merge-base", "--is-ancestor", commit, tip, cwd=self._path)
+        return self.git.attempt("merge-base", "--is-ancestor", commit, tip, cwd=self.path)
 
-    def _fetch(self, *what: str, settings: tuple[str, ...] = ()) -> None:
-        remote = (
-            f"remote.origin.url={self._url}",
-            "remote.origin.promisor=true",
-            "remote.origin.partialclonefilter=tree:0",
-        )
-        chosen = [word for setting in (*remote, *settings) for word in ("-c", setting)]
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0")
-        flags = [word for word in what if word.startswith("--")]
-        refspecs = [word for word in what if not word.startswith("--")]
-        self._git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self._path)
-
-    def commit(
-        self,
-        base: str | None,
-        message: str,
-        author: Author,
-        paths: Iterable[bytes],
-        place: Callable[[Existing], Placement],
-    ) -> str | None:
-        """Build a commit on `base` and return its id; the same call gives the same id.
+    def build(self, base: str | None, additions: Sequence[Addition], *, apart: bool = False) -> list[Made]:
+        """Make a commit of each addition, on stable storage; the same call gives the same ids.
 
         Args:
-            base: its parent; None for the first commit of a branch.
-            message: of the commit.
-            author: of the commit.
-            paths: those whose content in `base` is wanted.
-            place: is given the blobs that `paths` have in `base`; what it returns is added to the tree of `base`.
-                If it returns nothing, no commit is made and None is returned.
-
-        Raises:
-            PathClash: a path is a folder in `base`, or a file is where it needs a folder.
+            base: the parent of the first; None for the first commit of a branch.
+            additions: one on top of the other.
+            apart: each by itself instead, without a parent.
         """
         supplied: set[str] = set()
-        wanted = list(paths), place
-        with self._mended():
-            self._keep_packs_few()
+        with self.mended():
+            self.keep_packs_few()
             while True:
-                process = self._git.start("fast-import", "--quiet", "--force", "--done", cwd=self._path)
+                process = self.git.start("fast-import", "--quiet", "--force", "--done", cwd=self.path)
+                made: list[Made] = []
                 try:
-                    made = dialogue(process, base, message, author, wanted)
+                    made = dialogue(process, base, additions, apart=apart)
                 except BrokenPipeError:  # git has ended; its words say why
-                    made = ""
+                    pass
                 except BaseException:
                     self._abandon(process)
                     raise
-                if made is None:
-                    self._abandon(process)
-                    return None
-                output = self._git.finish(process)
+                output = self.git.finish(process)
                 if output.status == 0:
                     return made
                 self._supply(output, supplied)
@@ -233,7 +250,7 @@ class DatasetCache:
     def _abandon(self, process: subprocess.Popen[bytes]) -> None:
         process.kill()
         with suppress(Stopping):
-            self._git.finish(process)
+            self.git.finish(process)
         self.prepare()
 
     def _supply(self, output: Output, supplied: set[str]) -> None:
@@ -243,23 +260,35 @@ class DatasetCache:
             raise failure(output, ("fast-import",))
         supplied.add(missing[1])
         self.prepare()
-        self._fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
+        self.fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
 
-    def push(self, commit: str, branch: str, *, onto: str | None = None) -> None:
-        """Put `commit` on the remote's branch, if it only adds to it.
+    def push(self, updates: Sequence[Update], *, atomic: bool = False) -> frozenset[str]:
+        """Change refs of the remote.
 
         Args:
-            commit: that was built here.
-            branch: of the remote.
-            onto: the commit that the branch must still be at. Without it a branch that somebody set back on purpose
-                would be brought forward again.
+            updates: what is to be changed, and from what.
+            atomic: all of them or none.
+
+        Returns:
+            the refs that somebody else changed first, and which were left as they are.
 
         Raises:
             OutsideFailed, DiskFull: its `cause` is one of `git.FAILURES`, and it holds git's own words.
         """
-        lease = (f"--force-with-lease={_REFS}{branch}:{onto}",) if onto else ()
-        args = ("push", "--porcelain", *lease, "--", self._url, f"{commit}:{_REFS}{branch}")
-        with self._mended():
-            output = self._git.attempt(*args, cwd=self._path)
-            if output.status != 0:
-                raise failure(output, args)
+        if not updates:  # git would push what its settings say
+            return frozenset()
+        leases = [f"--force-with-lease={update.ref}:{update.old}" for update in updates if update.old is not None]
+        refspecs = [f"{'+' * update.forced}{update.new}:{update.ref}" for update in updates]
+        args = ("push", "--porcelain", *(["--atomic"] if atomic else []), *leases, "--", self.url, *refspecs)
+        with self.mended():
+            output = self.git.attempt(*args, cwd=self.path)
+            if output.status == 0:
+                return frozenset()
+            refused = [line for line in output.out.decode("utf-8", "replace").splitlines() if line.startswith("!\t")]
+            lost = failure(output, args)
+            if lost.cause != LOST_RACE:
+                raise lost
+            others = [line for line in refused if not _LOST.search(line)]
+            if others and not atomic:
+                raise failure(Output(output.status, "\n".join(others).encode(), ""), args)
+            return frozenset(line.split("\t")[1].partition(":")[2] for line in refused)

@@ -1,19 +1,23 @@
-"""Speaking with git fast-import: it is asked what a commit holds, and then given the next one."""
+"""Speaking with git fast-import: it is asked what a commit holds, and then given the next ones."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from mao.data_directory import DataFile
 from mao.errors import PathClash
 from mao.values import display
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from mao.data_directory import DataFile
+
+_AHEAD = 100
+"""Questions that are asked before the first answer is read: all answers together fit into a pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,71 +34,172 @@ class Author:
         return f"{name} <{email}> {int(self.moment.timestamp())} +0000"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file whose content is among the repository's objects already; `mode` is git's."""
+
+    path: bytes
+    mode: str
+    oid: str
+
+    def blob(self) -> str:
+        return self.oid
+
+
 Existing: TypeAlias = dict[bytes, str]
 """The blob that each path has in a commit, where it has one."""
 
-Placement: TypeAlias = list[tuple[bytes, DataFile]]
-"""Where each file goes."""
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where each file of a commit goes, and the commit's message; which of them stand beside their own path."""
+
+    message: str
+    files: Sequence[tuple[bytes, DataFile | StoredFile]]
+    beside: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A commit to be made.
+
+    Attributes:
+        author: who made its data.
+        committer: who makes the commit.
+        paths: those whose content in its parent is wanted.
+        place: is given the blobs that `paths` have there; if it places nothing, no commit is made.
+    """
+
+    author: Author
+    committer: Author
+    paths: Sequence[bytes]
+    place: Callable[[Existing], Placement]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of an addition.
+
+    Attributes:
+        commit: its id; None if none was made.
+        beside: the files that stand beside their own path, and where.
+        clash: what was in its way; without it and without a commit, there was nothing to add.
+    """
+
+    commit: str | None = None
+    beside: Mapping[bytes, bytes] = field(default_factory=dict)
+    clash: PathClash | None = None
 
 
 def dialogue(
-    process: subprocess.Popen[bytes],
-    base: str | None,
-    message: str,
-    author: Author,
-    wanted: tuple[list[bytes], Callable[[Existing], Placement]],
-) -> str | None:
-    """Speak with fast-import (git-fast-import(1)): begin a commit, ask what `base` has, then write what is placed.
+    process: subprocess.Popen[bytes], base: str | None, additions: Sequence[Addition], *, apart: bool = False
+) -> list[Made]:
+    """Speak with fast-import (git-fast-import(1)) until each of `additions` is made.
 
-    It is asked within the commit, as it reads a folder only once there. If nothing is placed, the commit is left
-    unfinished and None is returned: the process waits for more, and is to be killed.
+    Args:
+        process: that was started with `--done`.
+        base: the parent of the first one; None for the first commit of a branch.
+        additions: one commit each, every one on top of the one before it.
+        apart: each stands by itself instead, without a parent and with nothing but its own files.
+
+    Raises:
+        BrokenPipeError: git has ended; its words say why.
     """
-    assert process.stdin is not None  # noqa: S101  # for the type checker: git is started with pipes
-    paths, place = wanted
-    text = message.encode()
-    write = process.stdin.write
-    write(b"commit refs/mao/publication\nmark :1\n")
-    write(f"author {author}\ncommitter {author}\n".encode())
-    write(b"data %d\n%s" % (len(text), text))
-    if base:
-        write(b"from %s\n" % base.encode())
-    placement = place(_existing(process, paths) if base else {})
-    if not placement:
-        return None
-    for path, file in placement:
-        write(b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
+    made: list[Made] = []
+    parent = base
+    for number, addition in enumerate(additions, 1):
+        _begin(process, parent if not apart else None)
+        try:
+            placement = addition.place({} if apart or parent is None else _existing(process, addition, parent))
+        except PathClash as clash:
+            made.append(Made(clash=clash))
+            continue
+        if not placement.files:
+            made.append(Made(beside=placement.beside))
+            continue
+        _commit(process, f":{number}", None if apart else parent, addition, placement)
+        made.append(Made(_answer(process).decode().strip(), placement.beside))
+        parent = f":{number}"
+    if parent is not None and not apart:  # what was only asked is referred to no longer
+        _write(process, f"reset refs/mao/publication\nfrom {parent}\n\n".encode())
+    _write(process, b"done\n", flush=True)
+    return made
+
+
+def _begin(process: subprocess.Popen[bytes], parent: str | None) -> None:
+    if parent is None:  # what was committed before is no parent
+        _write(process, b"reset refs/mao/publication\n\n")
+
+
+def _commit(
+    process: subprocess.Popen[bytes], mark: str, parent: str | None, addition: Addition, placement: Placement
+) -> None:
+    text = placement.message.encode()
+    _write(process, f"commit refs/mao/publication\nmark {mark}\n".encode())
+    _write(process, f"author {addition.author}\ncommitter {addition.committer}\n".encode())
+    _write(process, b"data %d\n%s" % (len(text), text))
+    if parent:
+        _write(process, f"from {parent}\n".encode())
+    for path, file in placement.files:
+        if isinstance(file, StoredFile):
+            _write(process, b"M %s %s %s\n" % (file.mode.encode(), file.oid.encode(), _quoted(path)))
+            continue
+        _write(process, b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
         for chunk in file.chunks():
-            write(chunk)
-        write(b"\n")
-    write(b"\nget-mark :1\ndone\n")
-    process.stdin.flush()
-    return _line(process).decode().strip()
+            _write(process, chunk)
+        _write(process, b"\n")
+    _write(process, f"\nget-mark {mark}\n".encode(), flush=True)
 
 
-def _existing(process: subprocess.Popen[bytes], paths: list[bytes]) -> Existing:
+def _existing(process: subprocess.Popen[bytes], addition: Addition, parent: str) -> Existing:
+    """What `parent` has at the paths of `addition`.
+
+    It is asked within a commit that changes nothing and that nobody refers to: only there does fast-import read a
+    folder once, however many paths are in it, and keeps it for the commit that follows.
+    """
+    _write(process, f"commit refs/mao/publication\ncommitter {addition.committer}\ndata 0\nfrom {parent}\n".encode())
+    paths = addition.paths
     folders = {path[:at] for path in paths for at in range(len(path)) if path[at : at + 1] == b"/"}
     found: Existing = {}
-    for path in (*sorted(folders), *paths):
-        assert process.stdin is not None  # noqa: S101  # as above
-        process.stdin.write(b"ls %s\n" % _quoted(path))
-        process.stdin.flush()
-        answer = _line(process)
+    clash: PathClash | None = None
+    for path, answer in _asked(process, [*sorted(folders), *paths]):
         if answer.startswith(b"missing "):
             continue
         mode, _, rest = answer.partition(b" ")
         if (mode == b"040000") != (path in folders):
-            here, there = ("folder", "file") if path in folders else ("file", "folder")
-            raise PathClash(
-                f"'{display(path)}' is a {here} in the data of the run and a {there} in the dataset."
-                " Nothing was published; the files of the run are kept. Rename it in the tool, or in the dataset."
-            )
-        if path not in folders:
+            clash = clash or _clash(path, is_folder=path in folders)
+        elif path not in folders:
             found[path] = rest.split()[1].decode()
+    if clash is not None:
+        raise clash
     return found
 
 
-def _line(process: subprocess.Popen[bytes]) -> bytes:
-    assert process.stdout is not None  # noqa: S101  # for the type checker: git is started with pipes
+def _clash(path: bytes, *, is_folder: bool) -> PathClash:
+    here, there = ("folder", "file") if is_folder else ("file", "folder")
+    return PathClash(
+        f"'{display(path)}' is a {here} in the data of the run and a {there} in the dataset."
+        " Nothing of the run was published; its files are kept. Rename it in the tool, or in the dataset."
+    )
+
+
+def _asked(process: subprocess.Popen[bytes], paths: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for at in range(0, len(paths), _AHEAD):
+        group = paths[at : at + _AHEAD]
+        _write(process, b"".join(b"ls %s\n" % _quoted(path) for path in group), flush=True)
+        for path in group:
+            yield path, _answer(process)
+
+
+def _write(process: subprocess.Popen[bytes], words: bytes, *, flush: bool = False) -> None:
+    assert process.stdin is not None  # noqa: S101  # for the type checker: git is started with pipes
+    process.stdin.write(words)
+    if flush:
+        process.stdin.flush()
+
+
+def _answer(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None  # noqa: S101  # as above
     line: bytes = process.stdout.readline()
     if not line:
         raise BrokenPipeError  # git has ended; its words say why

@@ -29,6 +29,9 @@ _MISLEADING = re.compile(
     r"|PREFIX|QUARANTINE_PATH|REPLACE_REF_BASE|SHALLOW_FILE|TEMPLATE_DIR|TRACE.*|WORK_TREE)"
 )
 
+LOST_RACE = "lost-race"
+"""The cause of a failure that only means that somebody else was first."""
+
 _PATIENCE = 3.0  # seconds that git gets to end by itself
 _LOOK = 0.01  # seconds between two looks whether it has
 

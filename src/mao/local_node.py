@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from mao.dataset_cache import DatasetCache
 from mao.errors import InUse
 from mao.executors.process import ProcessExecutor
-from mao.git import Git, end_left_over
+from mao.git import Git, end_left_over, fetchable
 from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
@@ -42,6 +42,7 @@ class LocalNode:
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
         self._locks: WeakValueDictionary[tuple[str, str], threading.RLock] = WeakValueDictionary()
         self._locks_guard = threading.Lock()
+        self._caches: dict[str, DatasetCache] = {}
         self._listeners: list[Callable[[], None]] = []
 
     def _open(self, closing: ExitStack) -> None:
@@ -94,7 +95,11 @@ class LocalNode:
 
     def cache(self, dataset: str, url: str) -> DatasetCache:
         """What is kept of a dataset to publish to it."""
-        return DatasetCache(self.git, self.workspace.cache(dataset), url)
+        with self._locks_guard:
+            known = self._caches.get(dataset.lower())
+            if known is None or known.url != fetchable(url):
+                known = self._caches[dataset.lower()] = DatasetCache(self.git, self.workspace.cache(dataset), url)
+            return known
 
 
 @contextmanager

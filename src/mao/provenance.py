@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mao import __version__
 from mao.values import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mao.run import Run
 
 RUN_TRAILER = "MAO-Run"
+BESIDE_TRAILER = "MAO-Beside"
+_REPLACES_TRAILER = "MAO-Replaces"
 
 
 def message(run: Run) -> str:
@@ -35,6 +40,42 @@ def message(run: Run) -> str:
     }
     subject = f"sync {rfc3339(started)[:10]}: {run.tool} {_one_line(run.command)}"
     return subject + "\n\n" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
+
+
+def with_beside(message: str, beside: Mapping[bytes, bytes]) -> str:
+    """`message`, telling which files stand at another path, as their own had other content: JSON, own path to path."""
+    return message + _trailer(BESIDE_TRAILER, {path: os.fsdecode(at) for path, at in beside.items()})
+
+
+def placed_beside(value: str) -> dict[bytes, bytes]:
+    """What the value of such a trailer tells; nothing, if somebody else wrote it."""
+    return {path: os.fsencode(at) for path, at in _paths(value).items() if isinstance(at, str)}
+
+
+def with_replaced(message: str, replaced: Mapping[bytes, list[str]]) -> str:
+    """`message`, telling whoever puts it on the branch which blobs each path may have there to be replaced."""
+    return message + _trailer(_REPLACES_TRAILER, replaced)
+
+
+def without_replaced(message: str) -> tuple[str, dict[bytes, list[str]]]:
+    """The message that was given to `with_replaced`, and what was told with it."""
+    found = re.search(rf"^{_REPLACES_TRAILER}: (.*)\n", message, re.MULTILINE)
+    if found is None:
+        return message, {}
+    told = {path: list(map(str, blobs)) for path, blobs in _paths(found[1]).items() if isinstance(blobs, list)}
+    return message.replace(found[0], "", 1), told
+
+
+def _trailer(key: str, paths: Mapping[bytes, object]) -> str:
+    named = {os.fsdecode(path): value for path, value in paths.items()}
+    return f"{key}: {json.dumps(named, separators=(',', ':'))}\n" if named else ""
+
+
+def _paths(value: str) -> dict[bytes, Any]:
+    try:
+        return {os.fsencode(path): told for path, told in json.loads(value).items()}
+    except (ValueError, AttributeError):
+        return {}
 
 
 def _one_line(text: str) -> str:

@@ -1,43 +1,52 @@
-"""Commit what a run wrote and push it to the dataset: once, whatever is killed, and never over another's file.
+"""Bring what runs wrote to the dataset: once, whatever is killed, and never over another's file.
 
-The run's directory holds its files until the remote has them; the commit is built from there as often as needed.
-The same run on the same base always gives the same commit, so a push that may or may not have arrived is simply
-made again.
+The run's directory holds its files until the branch has them; commits are built from there as often as needed. The
+same runs on the same base always give the same commits, so a push that may or may not have arrived is simply made
+again. All runs of this node for one dataset go together, in the order in which they were made.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from contextlib import suppress
-from datetime import timedelta
-from pathlib import PurePosixPath
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
-from mao import provenance
+from mao import folding, recording
+from mao.bare_cache import HEADS, BareCache, Tip
+from mao.committing import commit_on
 from mao.data_directory import publishable
-from mao.dataset_cache import DatasetCache, Tip
+from mao.dataset_cache import Arrival, Update
 from mao.errors import (
     Conflict,
     DiskFull,
     MaoError,
     NothingToPublish,
     OutsideFailed,
-    PathClash,
+    RemoteRefused,
     RemoteRewritten,
     RunEnded,
 )
-from mao.fast_import import Author, Existing, Placement
+from mao.git import LOST_RACE
+from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_for, due, is_in, of_its_own, on_the_way_to
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
-from mao.values import display, now
+from mao.values import display
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mao.dataset_cache import DatasetCache
+    from mao.fast_import import Made
     from mao.local_node import LocalNode
 
-_LIVE = frozenset({PublicationState.PENDING, PublicationState.WAITING})
 _RACES = 12
 """How many races for the branch are lost before the others are given a longer pause."""
+_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
+"""What goes out in one push at most; a single run goes whatever its size."""
+_SMALL = 1_000_000
+"""Bytes up to which the time of a push tells of the remote, and not of the data."""
+_REFUSED = 86_400.0
+"""Seconds for which a remote that refused a ref of our own is not asked again."""
 
 
 def collected(node: LocalNode, run: Run, remote: str) -> Publication:
@@ -52,19 +61,199 @@ def collected(node: LocalNode, run: Run, remote: str) -> Publication:
     )
 
 
-def publish(node: LocalNode, run: Run) -> Run:
-    """Make one attempt to commit the run's data and, unless it is to be kept back, to push it; the run after it.
+def publish(node: LocalNode, dataset: str) -> float | None:
+    """Bring all data of this node that is on its way to `dataset` forward by one attempt.
 
-    It may be killed anywhere and called again. The caller holds the node's locks on the run and on the dataset.
+    It may be killed anywhere and called again. The caller holds the node's lock on the dataset.
+
+    Returns:
+        in how many seconds it is to be called again for what the remote has, but not on its branch yet; None if there
+        is no such thing.
     """
-    if run.publication is None or run.publication.state not in _LIVE:
-        return run
+    with ExitStack() as held:
+        for run in on_the_way_to(node, dataset):
+            held.enter_context(node.locked("run", run.id))
+        by_remote: dict[str, list[Run]] = {}
+        for run in on_the_way_to(node, dataset):
+            by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
+        waits = [_to_remote(node, node.cache(dataset, remote), runs) for remote, runs in by_remote.items()]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+
+def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float | None:
+    sent = due(node, runs)
+    delivered = [run for run in runs if is_in(run, PublicationState.DELIVERED)]
+    held = next((run for run in runs if is_in(run, PublicationState.WAITING) and not of_its_own(run)), None)
+    if held is not None and not sent:
+        recording.waiting_too(node, [run for run in runs if is_in(run, PublicationState.PENDING)], held)
+    if not sent and not delivered:
+        return None
     try:
-        return _published(node, run, node.cache(run.dataset, run.publication.remote))
+        return _advance(node, cache, runs, sent)
     except (OutsideFailed, DiskFull) as error:
-        return _waiting(node, run, error)
+        recording.waiting(node, [*sent, *delivered], error)
     except Conflict as error:
-        return _blocked(node, run, error)
+        recording.blocked(node, [*sent, *delivered], error)
+    return None
+
+
+def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> float | None:
+    tip, runs = _known(node, cache, runs, sent)
+    wanted = {run.id for run in sent}
+    sent = [run for run in runs if run.id in wanted]
+    for run in sent:
+        if not run.publish:
+            _keep(node, cache, tip, run)
+    batch, more = _batch([run for run in sent if run.publish])
+    if batch:
+        _send(node, cache, batch)
+    runs = _still(node, runs)
+    wait: float | None = None
+    if any(is_in(run, PublicationState.DELIVERED) for run in runs):
+        vanished, wait = folding.forward(node, cache, cache.tip() or tip, runs)
+        if vanished:
+            node.store.save(*(run.with_publication(state=PublicationState.PENDING) for run in vanished))
+            more = True
+    return 0.0 if more else wait
+
+
+def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
+    """Those of `runs` that are on their way still, as they are now."""
+    stored = (node.store.run(run.id) for run in runs)
+    return [run for run in stored if run is not None and run.publication and run.publication.state in ON_THE_WAY]
+
+
+def _batch(runs: list[Run]) -> tuple[list[Run], bool]:
+    """As many of `runs` as go out in one push, and whether there are more."""
+    size = 0
+    for count, run in enumerate(runs):
+        size += _size(run)
+        if count and (count >= _MOST_RUNS or size > _MOST_BYTES):
+            return runs[:count], True
+    return runs, False
+
+
+def _size(run: Run) -> int:
+    return sum(file.size for file in run.publication.files) if run.publication else 0
+
+
+def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
+    """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
+    tip = cache.tip()
+    tried = [run for run in sent if run.publication and (run.publication.commit or run.publication.cause)]
+    if tip is None or any(_accepts_rewritten(run) for run in sent):
+        tip = cache.fill()
+    if cache.is_new():
+        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
+        recording.arrived(node, tip.branch, [(run, there[run.id]) for run in runs if run.id in there])
+        cache.remember(tip)
+        runs = [run for run in runs if run.id not in there]
+    elif tried:  # a push of an earlier attempt may have arrived although no answer did
+        cache.prepare()  # git may have been killed over it
+        tip, runs = recording.settle(node, cache, tip, runs)
+    if tip.commit is None:  # the first commit may come from elsewhere, and with it the name of the branch
+        tip = cache.fill()
+        cache.remember(tip)
+    return tip, runs
+
+
+def _accepts_rewritten(run: Run) -> bool:
+    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
+    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()
+
+
+def _keep(node: LocalNode, cache: DatasetCache, tip: Tip, run: Run) -> None:
+    ((run, made),) = commit_on(node, cache, tip, [run])
+    if made.clash is not None:
+        recording.blocked(node, [run], made.clash)
+    else:
+        recording.kept(node, [run])
+
+
+def _send(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> None:
+    """Give `runs` to the remote. What may lie in the data of one of them is found by sending them in halves."""
+    try:
+        _give(node, cache, runs)
+    except OutsideFailed as error:
+        if error.cause not in OF_THE_DATA:
+            raise
+        runs = _still(node, runs)
+        if len(runs) == 1:
+            recording.waiting(node, runs, error)
+            return
+        for half in (runs[: len(runs) // 2], runs[len(runs) // 2 :]):
+            _send(node, cache, half)
+
+
+def _give(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> None:
+    tip = cache.tip() or cache.fill()
+    delivered = [run for run in on_the_way_to(node, runs[0].dataset) if is_in(run, PublicationState.DELIVERED)]
+    if not delivered and not cache.habits.prefers_inbox():
+        tip, runs = _to_branch(node, cache, tip, runs)
+    if runs:
+        try:
+            folding.deliver(node, cache, tip, runs, delivered)
+        except RemoteRefused:
+            cache.habits.refused_until = time.monotonic() + _REFUSED
+            _to_branch(node, cache, tip, runs)
+
+
+def _to_branch(node: LocalNode, cache: DatasetCache, tip: Tip, runs: list[Run]) -> tuple[Tip, list[Run]]:
+    """Push `runs` to the branch; the tip then, and those that lost a race and had better go to the inbox.
+
+    Raises:
+        OutsideFailed: the remote takes nothing into the inbox, and too many races for the branch were lost.
+    """
+    for race in range(_RACES):
+        told = commit_on(node, cache, tip, runs)
+        for run, made in told:
+            if made.clash is not None:
+                recording.blocked(node, [run], made.clash)
+        if _is_on_branch(node, cache, tip, told, asked=race > 0):
+            return cache.tip() or tip, []
+        lost = any(made.commit for _, made in told)
+        if lost:
+            cache.habits.saw_others()
+        tip, left = recording.settle(node, cache, tip, on_the_way_to(node, runs[0].dataset))
+        runs = [run for run in left if any(run.id == wanted.id for wanted in runs)]
+        if not runs or (lost and cache.habits.prefers_inbox()):
+            return tip, runs
+        _pause(race)
+    raise OutsideFailed(
+        f"{_RACES} times another node published to '{runs[0].dataset}' first; it is tried again.", cause=LOST_RACE
+    )
+
+
+def _is_on_branch(
+    node: LocalNode, cache: DatasetCache, tip: Tip, told: Sequence[tuple[Run, Made]], *, asked: bool
+) -> bool:
+    """Push what was made, and record it; False if another writer was first, or if only the remote can tell.
+
+    Args:
+        node: whose runs they are.
+        cache: of their dataset.
+        tip: that it was made on.
+        told: the runs with what was made of them.
+        asked: whether `tip` is what the remote says, not what it said once.
+    """
+    adding = [(run, Arrival(made.commit, dict(made.beside))) for run, made in told if made.commit]
+    if not adding and not asked:
+        return False
+    if adding:
+        last = adding[-1][1].commit
+        begun = time.monotonic()
+        if cache.push([Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")]):
+            return False
+        if sum(file.size for run, _ in adding if run.publication for file in run.publication.files) <= _SMALL:
+            cache.habits.took(time.monotonic() - begun)
+        recording.arrived(node, tip.branch, adding)
+        cache.remember(Tip(tip.branch, last))
+    recording.unchanged(node, [run for run, made in told if made.commit is None and made.clash is None])
+    return True
+
+
+def _pause(race: int) -> None:
+    time.sleep(random.uniform(0, min(2.0, 0.02 * 2**race)) if race else 0)  # noqa: S311  # full jitter, not a secret
 
 
 def ask(node: LocalNode, run: Run) -> Run:
@@ -83,6 +272,7 @@ def ask(node: LocalNode, run: Run) -> Run:
         PublicationState.PUBLISHED,
         PublicationState.UNCHANGED,
         PublicationState.PENDING,
+        PublicationState.DELIVERED,
     }:
         raise NothingToPublish(f"The data of run {run.id} is {publication.state}: there is nothing more to publish.")
     run = run.model_copy(update={"publish": True})
@@ -92,179 +282,8 @@ def ask(node: LocalNode, run: Run) -> Run:
     return run
 
 
-def _published(node: LocalNode, run: Run, cache: DatasetCache) -> Run:
-    tip = _known(cache, run)
-    if run.publication and run.publication.attempts:
-        cache.prepare()  # git may have been killed over the last attempt
-    if _holds(cache, tip, run):
-        return _arrived(node, run, cache, tip)
-    asked = False  # whether `tip` is what the remote says, not what it said once
-    for race in range(_RACES):
-        run = _committed(node, run, cache, tip)
-        if not run.publish:
-            return _kept(node, run)
-        commit = run.publication.commit if run.publication else None
-        if commit is None and asked:
-            return _unchanged(node, run)
-        if commit is not None and _pushed(cache, commit, tip):
-            return _arrived(node, run, cache, Tip(tip.branch, commit))
-        _pause(race)
-        tip, asked = _newer(cache, tip), True
-        if _holds(cache, tip, run):
-            return _arrived(node, run, cache, tip)
-    raise OutsideFailed(
-        f"{_RACES} times another node published to '{run.dataset}' first; it is tried again.",
-        cause="lost-race",
-    )
-
-
-def _known(cache: DatasetCache, run: Run) -> Tip:
-    """The tip to begin with: the one that is known, unless there is a reason to ask the remote first."""
-    publication = run.publication
-    tip = cache.tip()
-    if tip is None or (publication and publication.cause == RemoteRewritten.code()):
-        return cache.fill()  # whoever asks again after a rewritten history has decided that it shall be so
-    if tip.commit is not None:
-        return tip
-    # While a dataset is empty, its first commit may come from elsewhere, and with it the name of its branch. After an
-    # attempt of ours it may be our own, under what came since: then all of the history is wanted, not its end.
-    newer = cache.refresh(tip.branch) if publication and publication.commit else tip
-    if newer.commit is None:
-        return cache.fill()
-    cache.remember(newer)
-    return newer
-
-
-def _holds(cache: DatasetCache, tip: Tip, run: Run) -> bool:
-    """Whether the commit of an earlier attempt is there: its push may have arrived although no answer did."""
-    commit = run.publication.commit if run.publication else None
-    return commit is not None and tip.commit is not None and cache.contains(tip.commit, commit)
-
-
-def _newer(cache: DatasetCache, tip: Tip) -> Tip:
-    newer = cache.refresh(tip.branch)
-    if tip.commit and (newer.commit is None or not cache.contains(newer.commit, tip.commit)):
-        raise RemoteRewritten(
-            f"The branch '{tip.branch}' no longer holds commit {tip.commit}, which it held before. Was it restored or"
-            " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
-        )
-    cache.remember(newer)
-    return newer
-
-
-def _committed(node: LocalNode, run: Run, cache: DatasetCache, tip: Tip) -> Run:
-    """`run` with its commit on `tip`; with none, if nothing in it is new there."""
-    files, left_out = publishable(node.workspace.run_data(run.id))
-    blobs = {file.path: file.blob() for file in files}
-    own = node.store.own_blobs(run.dataset, list(blobs))
-    beside: set[bytes] = set()
-
-    def place(existing: Existing) -> Placement:
-        beside.update(path for path, present in existing.items() if present not in {blobs[path], own.get(path)})
-        new = [file for file in files if existing.get(file.path) != blobs[file.path]]
-        return [(_beside(file.path, run) if file.path in beside else file.path, file) for file in new]
-
-    author = Author(node.config.node, node.author_email, run.ended_at or run.created_at)
-    commit = cache.commit(tip.commit, provenance.message(run), author, list(blobs), place)
-    described = tuple(
-        PublishedFile(
-            path=display(file.path),
-            size=file.size,
-            published_as=display(_beside(file.path, run)) if file.path in beside else None,
-        )
-        for file in files
-    )
-    run = run.with_publication(
-        branch=tip.branch, commit=commit, base=tip.commit, left_out=tuple(left_out), files=described
-    )
-    node.store.save(run, flush=False)  # the same run on the same tip gives the same commit again
-    return run
-
-
-def _beside(path: bytes, run: Run) -> bytes:
-    """The path for a file whose own path holds what somebody else published."""
-    name = PurePosixPath(os.fsdecode(path))
-    return os.fsencode(str(name.with_name(f"{name.stem}.conflict-{run.node}-{run.id}{name.suffix}")))
-
-
-def _pushed(cache: DatasetCache, commit: str, tip: Tip) -> bool:
-    """Put `commit` on the branch; False if another writer was first."""
-    try:
-        cache.push(commit, tip.branch, onto=tip.commit)
-    except OutsideFailed as error:
-        if error.cause == "lost-race":
-            return False
-        raise
-    return True
-
-
-def _pause(race: int) -> None:
-    time.sleep(random.uniform(0, min(2.0, 0.02 * 2**race)) if race else 0)  # noqa: S311  # full jitter, not a secret
-
-
-def _arrived(node: LocalNode, run: Run, cache: DatasetCache, tip: Tip) -> Run:
-    run = run.with_publication(
-        state=PublicationState.PUBLISHED, pushed_at=now(), next_try_at=None, cause=None, message=None
-    )
-    beside = (
-        {file.path: file.published_as for file in run.publication.files if file.published_as} if run.publication else {}
-    )
-    reason = f"other content was there: published beside it as {', '.join(beside.values())}" if beside else None
-    run = run.moved(RunState.SUCCEEDED, reason=reason, finished_at=now())
-    files, _ = publishable(node.workspace.run_data(run.id))
-    own = {_beside(f.path, run) if display(f.path) in beside else f.path: f.blob() for f in files}
-    node.store.published(run, own)
-    cache.remember(tip)
-    return run
-
-
-def _unchanged(node: LocalNode, run: Run) -> Run:
-    run = run.with_publication(state=PublicationState.UNCHANGED, next_try_at=None, cause=None, message=None)
-    run = run.moved(RunState.SUCCEEDED, reason="the dataset holds all of it already: no commit", finished_at=now())
-    node.store.save(run)
-    return run
-
-
-def _kept(node: LocalNode, run: Run) -> Run:
-    run = run.with_publication(state=PublicationState.KEPT, next_try_at=None, cause=None, message=None)
-    run = run.moved(RunState.SUCCEEDED, reason="committed on this node, not pushed", finished_at=now())
-    node.store.save(run)
-    return run
-
-
-def _waiting(node: LocalNode, run: Run, error: MaoError) -> Run:
-    """`run` with its next attempt after a pause that doubles each time, a quarter of it by chance."""
-    assert run.publication is not None  # noqa: S101  # for the type checker
-    attempts = run.publication.attempts + 1
-    longest: float = node.config["publishing.longest_pause"]
-    pause = min(longest, node.config["publishing.first_pause"] * 2 ** min(attempts - 1, 30))
-    next_try = now() + timedelta(seconds=pause * random.uniform(0.75, 1))  # noqa: S311  # as above
-    return _unpublished(node, run, error, PublicationState.WAITING, attempts=attempts, next_try_at=next_try)
-
-
-def _blocked(node: LocalNode, run: Run, error: MaoError) -> Run:
-    changes: dict[str, object] = {"next_try_at": None}
-    if isinstance(error, PathClash):  # what was built before a lost race did not arrive either
-        files = run.publication.files if run.publication else ()
-        unplaced = tuple(file.model_copy(update={"published_as": None}) for file in files)
-        changes |= {"commit": None, "base": None, "files": unplaced}
-    return _unpublished(node, run, error, PublicationState.BLOCKED, **changes)
-
-
-def _unpublished(node: LocalNode, run: Run, error: MaoError, state: PublicationState, **changes: object) -> Run:
-    current = node.store.run(run.id) or run  # with the commit, if that was made
-    current = current.with_publication(state=state, cause=error.cause, message=error.detail, **changes)
-    reason = "its data waits to be pushed" if state is PublicationState.WAITING else "its data needs a decision"
-    if current.state is RunState.UNPUBLISHED:
-        current = current.model_copy(update={"reason": f"{reason}: {error.cause}"})
-    else:
-        current = current.moved(RunState.UNPUBLISHED, reason=f"{reason}: {error.cause}", finished_at=now())
-    node.store.save(current)
-    return current
-
-
 def sweep(node: LocalNode) -> None:
     """Take away what git left in the caches when this node was killed."""
     for path in node.workspace.datasets.glob("*.git"):
         with suppress(MaoError):  # a cache that cannot be mended is made anew when it is needed
-            DatasetCache(node.git, path, "").prepare()
+            BareCache(node.git, path, "").prepare()

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mao.local_node import LocalNode
-    from mao.run import Publication
 
 
 def register_tool(
@@ -129,14 +128,15 @@ def _dataset_of(node: LocalNode, tool: Tool) -> Dataset:
     )
 
 
-def announce_head(node: LocalNode, publication: Publication) -> None:
-    """Tell the cluster of the newest commit of a dataset; if another node does so meanwhile, its word stands."""
-    entry = node.registry.get(dataset_key(publication.dataset))
-    if entry is None or publication.commit is None:
+def announce_head(node: LocalNode, name: str) -> None:
+    """Tell the cluster of the newest commit of a dataset that is known here; if another node does so, that stands."""
+    entry = node.registry.get(dataset_key(name))
+    if entry is None:
         return
     dataset = Dataset.model_validate_json(entry.value)
-    if dataset.url == publication.remote:
-        told = dataset.model_copy(update={"head": publication.commit, "updated_at": publication.pushed_at})
+    tip = node.cache(dataset.name, dataset.url).tip()
+    if tip is not None and tip.commit not in {None, dataset.head}:
+        told = dataset.model_copy(update={"head": tip.commit, "updated_at": now()})
         with suppress(StaleRevision):
             node.registry.put(entry.key, told.model_dump_json().encode(), if_revision=entry.revision)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from mao.names import Name
 from mao.values import Moment, Value
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class RunState(StrEnum):
@@ -53,6 +57,8 @@ class PublicationState(StrEnum):
     """The remote could not take it; tried again at `next_try_at`."""
     BLOCKED = "blocked"
     """The remote or the dataset refuses it; somebody has to decide."""
+    DELIVERED = "delivered"
+    """The remote holds it, in a ref of its own (`refs/mao/inbox/<node>/<run>`); it is on its way to the branch."""
     PUBLISHED = "published"
     """The dataset's branch is known to hold it."""
     UNCHANGED = "unchanged"
@@ -89,7 +95,20 @@ class Publication(Value):
     """Why the last attempt did not succeed, as an error's code."""
     message: str | None = None
     """Likewise, in git's own words."""
+    delivery: str | None = None
+    """The commit with the files of the run alone, which the remote was given in a ref of its own."""
+    delivered_at: Moment | None = None
+    """When the remote was known to hold the data."""
     pushed_at: Moment | None = None
+    """When the branch was known to hold it."""
+
+    def due(self, moment: datetime, longest: float) -> bool:
+        """Whether it may be tried again at `moment`; no pause has more than `longest` seconds.
+
+        A moment that lies further away was set by a clock that has been put back since.
+        """
+        wait = (self.next_try_at - moment).total_seconds() if self.next_try_at else 0.0
+        return not 0 < wait <= longest
 
 
 class Run(Value):

@@ -48,7 +48,14 @@ _MIGRATIONS = (
     """,
 )
 
-_WAITING = frozenset({PublicationState.COLLECTING, PublicationState.PENDING, PublicationState.WAITING})
+_WAITING = frozenset(
+    {
+        PublicationState.COLLECTING,
+        PublicationState.PENDING,
+        PublicationState.DELIVERED,
+        PublicationState.WAITING,
+    }
+)
 
 
 class _Columns(NamedTuple):
@@ -228,12 +235,15 @@ class Store:
                 found[path] = str(blob)
         return found
 
-    def published(self, run: Run, blobs: dict[bytes, str]) -> None:
-        """Store `run`, and that this node published these blobs at these paths: both or neither."""
+    def published(self, *runs: tuple[Run, dict[bytes, str]]) -> None:
+        """Store runs, and which blobs this node published with each at which paths: all or nothing."""
         with self._file.transaction():
-            for path, blob in blobs.items():
-                self._file.rows("INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset.lower(), path, blob)
-            self._write(_columns(run), run.model_dump_json(by_alias=True))
+            for run, blobs in runs:
+                for path, blob in blobs.items():
+                    self._file.rows(
+                        "INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset.lower(), path, blob
+                    )
+                self._write(_columns(run), run.model_dump_json(by_alias=True))
         self._notify()
 
     def close(self) -> None:

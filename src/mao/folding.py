@@ -1,0 +1,201 @@
+"""The way to a branch that many want to write to: each gives its data to the remote's inbox, and one folds it in.
+
+A push to a ref of one's own has no races. A fold puts all that waits there onto the branch and takes it out of the
+inbox, in one push that happens as a whole or not at all. Whoever folds may die: what waits is folded by the next one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mao import inbox, recording
+from mao.bare_cache import HEADS, Tip
+from mao.committing import Contribution, commit_apart, conflict_path
+from mao.dataset_cache import FOLD, Arrival, Update
+from mao.errors import RemoteRefused
+from mao.fast_import import Addition, Author
+from mao.run import PublicationState, Run
+from mao.values import now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from mao.dataset_cache import DatasetCache, Look
+    from mao.fast_import import Made
+    from mao.inbox import Delivery
+    from mao.local_node import LocalNode
+
+_LARGE = 1_000_000
+"""Bytes of a file from which it is left to its own node to fold, which need not fetch it for that..."""
+_PATIENCE = timedelta(hours=1)
+"""...unless it has waited for so long."""
+_MOST = 200
+"""How many deliveries one fold takes."""
+_WINDOW, _SHARE = 2.0, 4.0
+"""Seconds at most, and how many times a fold takes, that are waited for more to come when others publish, too."""
+_ABANDONED = 20.0
+"""Seconds after which whoever is folding is taken to have died."""
+_ZOMBIE = timedelta(hours=1)
+"""By how much the clocks of two nodes may differ for a run to be known as one that was folded before."""
+
+
+def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> list[Run]:
+    """Give the data of `runs` to the remote's inbox; the runs after it.
+
+    Args:
+        node: whose runs they are.
+        cache: of their dataset.
+        tip: of its branch, as it is known.
+        runs: to be delivered, again if need be.
+        before: those that are there already.
+    """
+    habits = cache.habits
+    built = commit_apart(node, cache, tip, runs, before)
+    commits = [run.publication.delivery for run in built if run.publication and run.publication.delivery]
+    updates = [
+        Update(inbox.ref_of(run.node, run.id), commit, forced=True) for run, commit in zip(built, commits, strict=True)
+    ]
+    lost = cache.push([*updates, Update(FOLD, commits[-1], old="")])
+    if FOLD not in lost:  # it is for this node to fold
+        habits.folding = (commits[-1], time.monotonic())
+        habits.fold_at = time.monotonic() + (min(_WINDOW, _SHARE * habits.fold_seconds) if habits.busy() else 0)
+    return recording.delivered(node, built)
+
+
+def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run]) -> tuple[list[Run], float | None]:
+    """See what became of deliveries, and fold if it is for this node to do so.
+
+    Args:
+        node: whose runs they are.
+        cache: of their dataset.
+        tip: of its branch, as it is known.
+        runs: all of this node that are on their way to it.
+
+    Returns:
+        those that have to be published anew, as they are neither in the inbox nor on the branch; and in how many
+        seconds this is to be called again, if anything waits in the inbox.
+    """
+    habits = cache.habits
+    if (wait := habits.fold_at - time.monotonic()) > 0:
+        return [], wait
+    look = cache.look(tip.branch)
+    tip, runs = recording.settle(node, cache, tip, runs, look)
+    if any(_vanished(run, look) for run in runs):  # the branch may have been read before the fold, the inbox after it
+        look = cache.look(tip.branch)
+        tip, runs = recording.settle(node, cache, tip, runs, look)
+    vanished = [run for run in runs if _vanished(run, look)]
+    if any(not ref.startswith(inbox.ref_of(node.config.node, "")) for ref in look.inbox):
+        habits.saw_others()
+    ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
+    if look.inbox and _is_for_us(cache, look, ours):
+        begun = time.monotonic()
+        folded = fold(node, cache, tip, look, ours)
+        habits.fold_seconds = time.monotonic() - begun
+        ours = [run for run in ours if run.id not in folded]
+    if not ours:
+        return vanished, None
+    return vanished, random.uniform(0.5, 1.5) + min(max(map(_age, ours)) / 4, 30.0)  # noqa: S311  # spreads the looks
+
+
+def _vanished(run: Run, look: Look) -> bool:
+    is_there = inbox.ref_of(run.node, run.id) in look.inbox
+    return run.publication is not None and run.publication.state is PublicationState.DELIVERED and not is_there
+
+
+def _age(run: Run) -> float:
+    moment = run.publication.delivered_at if run.publication else None
+    return max(0.0, (now() - moment).total_seconds()) if moment else 0.0
+
+
+def _is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
+    """Whether nobody else is folding, or whoever said so has not been seen to do it."""
+    habits = cache.habits
+    if look.fold is None or any(run.publication and run.publication.delivery == look.fold for run in runs):
+        return True
+    known, since = habits.folding
+    if look.fold != known:
+        habits.folding = (look.fold, time.monotonic())
+        return False
+    return time.monotonic() - since > _ABANDONED
+
+
+def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Sequence[Run]) -> frozenset[str]:
+    """Put what waits in the inbox onto the branch, and record those of `runs` that were among it.
+
+    If somebody else changes the branch meanwhile, nothing happens, and it is to be tried again.
+
+    Returns:
+        the ids of the runs that were recorded.
+    """
+    deliveries = _foldable(cache, look)
+    over = cache.lately(tip.commit, _oldest(deliveries) - _ZOMBIE) if tip.commit and deliveries else frozenset()
+    ours = {run.id: run for run in runs}
+    fresh = [one for one in deliveries if one.run not in over]
+    made = dict(zip((one.run for one in fresh), cache.build(tip.commit, _additions(node, fresh)), strict=True))
+    last = next((one.commit for one in reversed(made.values()) if one.commit), None)
+    gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
+    updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
+    removed = [Update(one.ref, "", old=one.commit) for one in gone]
+    if look.fold is not None:
+        removed.append(Update(FOLD, "", old=look.fold))
+    if not _pushed(cache, updates, removed):
+        return frozenset()
+    told = {run: one for run, one in made.items() if run in ours}
+    _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
+    return frozenset(told)
+
+
+def _foldable(cache: DatasetCache, look: Look) -> list[Delivery]:
+    """What waits and is here with all its files, or small enough to be fetched, or has waited for long."""
+    waiting = dict(list(look.inbox.items())[:_MOST])
+    cache.bring(waiting.values(), at_most=_LARGE)
+    deliveries = inbox.read(cache, waiting)
+    lacking = cache.lacks({file.oid for one in deliveries for file in one.files})
+    large = [one for one in deliveries if any(file.oid in lacking for file in one.files)]
+    late = [one for one in large if now() - one.author.moment > _PATIENCE]
+    if late:
+        cache.bring_files({file.oid for one in late for file in one.files} & lacking)
+    return [one for one in deliveries if one not in large or one in late]
+
+
+def _oldest(deliveries: Sequence[Delivery]) -> datetime:
+    return min(one.author.moment for one in deliveries)
+
+
+def _additions(node: LocalNode, deliveries: Sequence[Delivery]) -> list[Addition]:
+    committer = Author(node.config.node, node.author_email, now())
+    additions = []
+    for one in deliveries:
+        replaced = {path: set(blobs) for path, blobs in one.replaced.items()}
+        given = [(file, file.oid) for file in one.files]
+        rule = Contribution(one.node, one.run, one.message, given, replaced)
+        beside = [conflict_path(file.path, one.node, one.run) for file in one.files]
+        additions.append(Addition(one.author, committer, [*rule.paths, *beside], rule.place))
+    return additions
+
+
+def _pushed(cache: DatasetCache, updates: list[Update], removed: list[Update]) -> bool:
+    """Change the branch and the inbox, both or neither; False if somebody else was first."""
+    if cache.habits.atomic:
+        try:
+            return not cache.push([*updates, *removed], atomic=True)
+        except RemoteRefused as error:
+            if error.cause != "atomic-unsupported":
+                raise
+            cache.habits.atomic = False
+    # What is on the branch already may wait in the inbox for a while; the reverse would be a loss.
+    return not (updates and cache.push(updates)) and not cache.push(removed)
+
+
+def _record(node: LocalNode, cache: DatasetCache, tip: Tip, ours: Sequence[tuple[Run, Made]]) -> None:
+    there = [(run, Arrival(made.commit, dict(made.beside))) for run, made in ours if made.commit]
+    recording.arrived(node, tip.branch, there)
+    recording.unchanged(node, [run for run, made in ours if not made.commit and made.clash is None])
+    for run, made in ours:
+        if made.clash is not None:
+            recording.blocked(node, [run], made.clash)
+    cache.remember(tip)

@@ -1,0 +1,59 @@
+"""Which data is on its way to which branch, and when it is to be sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mao.run import PublicationState, Run
+from mao.values import now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mao.local_node import LocalNode
+
+ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, PublicationState.DELIVERED})
+"""The states in which data is on its way to the branch."""
+OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"})
+"""Causes that may lie in the data of a single run; the others concern every run for that remote."""
+
+
+def on_the_way(node: LocalNode) -> dict[str, list[Run]]:
+    """The runs whose data is on its way to a branch, by their dataset in lower case, oldest first."""
+    found: dict[str, list[Run]] = {}
+    for run in node.store.live_runs():
+        if run.publication is not None and run.publication.state in ON_THE_WAY:
+            found.setdefault(run.dataset.lower(), []).append(run)
+    return found
+
+
+def on_the_way_to(node: LocalNode, dataset: str) -> list[Run]:
+    return on_the_way(node).get(dataset.lower(), [])
+
+
+def due(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
+    """Those of a node's `runs` for one dataset that are to be sent now, oldest first: if one is, all that can go."""
+    held = [run for run in runs if is_in(run, PublicationState.WAITING) and not of_its_own(run)]
+    new = [run for run in runs if is_in(run, PublicationState.PENDING)]
+    own = [run for run in runs if of_its_own(run) and _is_due(node, run)]
+    if held and not any(_is_due(node, run) for run in held) and not any(asked_for(run) for run in new):
+        return []
+    return sorted([*new, *held, *own], key=lambda run: run.id)
+
+
+def is_in(run: Run, state: PublicationState) -> bool:
+    return run.publication is not None and run.publication.state is state
+
+
+def of_its_own(run: Run) -> bool:
+    """Whether the run waits for a reason that lies in its own data."""
+    return is_in(run, PublicationState.WAITING) and run.publication is not None and run.publication.cause in OF_THE_DATA
+
+
+def _is_due(node: LocalNode, run: Run) -> bool:
+    return run.publication is not None and run.publication.due(now(), node.config["publishing.longest_pause"])
+
+
+def asked_for(run: Run) -> bool:
+    """Whether somebody asked for another attempt."""
+    return is_in(run, PublicationState.PENDING) and run.publication is not None and run.publication.cause is not None
