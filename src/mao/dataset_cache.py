@@ -94,10 +94,14 @@ class Habits:
     push_seconds: float = 0.0
     """What a small push to the branch takes."""
     fold_seconds: float = 0.2
-    fold_at: float = 0.0
-    """When to fold, if it is for this node to do so."""
+    look_at: float = 0.0
+    """When to look again what became of the inbox, and to fold if it is for this node to do so."""
+    others: int = 0
+    """How many other nodes had something in the inbox at the last look."""
+    held: str = ""
+    """What `FOLD` names while it is for this node to fold."""
     folding: tuple[str, float] = ("", 0.0)
-    """Who was folding at the last looks, and since when."""
+    """What it named at the last looks when others were folding, and since when."""
     atomic: bool = True
 
     def saw_others(self) -> None:
@@ -150,8 +154,7 @@ class DatasetCache(BareCache):
             if seen.tip is None:
                 return Tip(branch, None)
             self.fetch(f"+{HEADS}{branch}:refs/mao/remote")
-            commit = self.git.run("rev-parse", "--verify", "refs/mao/remote^0", cwd=self.path).decode().strip()
-            return Tip(branch, commit)
+            return Tip(branch, (self.path / "refs/mao/remote").read_text().strip())
 
     def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival]:
         """The runs whose commits are in the history of `tip`, by their ids.
@@ -178,12 +181,13 @@ class DatasetCache(BareCache):
             listed = self.git.run("log", f"--since={int(moment.timestamp())}", f"--format={form}", tip, cwd=self.path)
         return frozenset(listed.decode("utf-8", "replace").split())
 
-    def lacks(self, oids: Iterable[str]) -> frozenset[str]:
-        """Which of these objects are not here."""
+    def types(self, oids: Iterable[str]) -> dict[str, str]:
+        """The type of each object (commit, tree, blob, tag), or `missing`."""
         given = "".join(f"{oid}\n" for oid in oids).encode()
         with self.mended():
-            listed = self.git.run("cat-file", "--batch-check=%(objectname)", cwd=self.path, given=given)
-        return frozenset(line.split()[0] for line in listed.decode().splitlines() if line.endswith(" missing"))
+            form = "--batch-check=%(objectname) %(objecttype)"
+            listed = self.git.run("cat-file", form, cwd=self.path, given=given).decode()
+        return {oid: kind for oid, kind, *_ in (line.split() for line in listed.splitlines())}
 
     def bring(self, commits: Iterable[str], *, at_most: int | None) -> None:
         """Fetch whole commits without parents.
@@ -192,7 +196,7 @@ class DatasetCache(BareCache):
             commits: their ids; those that are here are not fetched.
             at_most: leave files out that have more bytes, where the remote can do so.
         """
-        missing = sorted(self.lacks(commits))
+        missing = sorted(oid for oid, kind in self.types(commits).items() if kind == "missing")
         if missing:
             limit = f"blob:limit={at_most}" if at_most is not None else None
             with self.mended():

@@ -22,9 +22,8 @@ from mao.values import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from mao.dataset_cache import DatasetCache, Look
+    from mao.dataset_cache import DatasetCache, Habits, Look
     from mao.fast_import import Made
     from mao.inbox import Delivery
     from mao.local_node import LocalNode
@@ -43,8 +42,8 @@ _ZOMBIE = timedelta(hours=1)
 """By how much the clocks of two nodes may differ for a run to be known as one that was folded before."""
 
 
-def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> list[Run]:
-    """Give the data of `runs` to the remote's inbox; the runs after it.
+def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> None:
+    """Give the data of `runs` to the remote's inbox.
 
     Args:
         node: whose runs they are.
@@ -61,9 +60,16 @@ def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run],
     ]
     lost = cache.push([*updates, Update(FOLD, commits[-1], old="")])
     if FOLD not in lost:  # it is for this node to fold
-        habits.folding = (commits[-1], time.monotonic())
-        habits.fold_at = time.monotonic() + (min(_WINDOW, _SHARE * habits.fold_seconds) if habits.busy() else 0)
-    return recording.delivered(node, built)
+        habits.held = commits[-1]
+        habits.look_at = time.monotonic() + (min(_WINDOW, _SHARE * habits.fold_seconds) if habits.busy() else 0)
+    elif not before:
+        habits.look_at = time.monotonic() + _later(habits)
+    recording.delivered(node, built)
+
+
+def _later(habits: Habits) -> float:
+    """Seconds until the next look at what others are to fold: many nodes together look no more often than few."""
+    return random.uniform(0.5, 1.5) * max(1.0, habits.others / 4)  # noqa: S311  # spreads the looks
 
 
 def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run]) -> tuple[list[Run], float | None]:
@@ -80,7 +86,7 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
         seconds this is to be called again, if anything waits in the inbox.
     """
     habits = cache.habits
-    if (wait := habits.fold_at - time.monotonic()) > 0:
+    if (wait := habits.look_at - time.monotonic()) > 0:
         return [], wait
     look = cache.look(tip.branch)
     tip, runs = recording.settle(node, cache, tip, runs, look)
@@ -88,7 +94,8 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
         look = cache.look(tip.branch)
         tip, runs = recording.settle(node, cache, tip, runs, look)
     vanished = [run for run in runs if _vanished(run, look)]
-    if any(not ref.startswith(inbox.ref_of(node.config.node, "")) for ref in look.inbox):
+    habits.others = len({inbox.node_of(ref) for ref in look.inbox} - {node.config.node})
+    if habits.others:
         habits.saw_others()
     ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
     if look.inbox and _is_for_us(cache, look, ours):
@@ -98,7 +105,9 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
         ours = [run for run in ours if run.id not in folded]
     if not ours:
         return vanished, None
-    return vanished, random.uniform(0.5, 1.5) + min(max(map(_age, ours)) / 4, 30.0)  # noqa: S311  # spreads the looks
+    wait = _later(habits) + min(max(map(_age, ours)) / 4, 30.0)
+    habits.look_at = time.monotonic() + wait
+    return vanished, wait
 
 
 def _vanished(run: Run, look: Look) -> bool:
@@ -114,11 +123,11 @@ def _age(run: Run) -> float:
 def _is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
     """Whether nobody else is folding, or whoever said so has not been seen to do it."""
     habits = cache.habits
-    if look.fold is None or any(run.publication and run.publication.delivery == look.fold for run in runs):
+    if look.fold in {None, habits.held, *(run.publication.delivery for run in runs if run.publication)}:
         return True
     known, since = habits.folding
     if look.fold != known:
-        habits.folding = (look.fold, time.monotonic())
+        habits.folding = (look.fold or "", time.monotonic())
         return False
     return time.monotonic() - since > _ABANDONED
 
@@ -132,10 +141,8 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
         the ids of the runs that were recorded.
     """
     deliveries = _foldable(cache, look)
-    over = cache.lately(tip.commit, _oldest(deliveries) - _ZOMBIE) if tip.commit and deliveries else frozenset()
     ours = {run.id: run for run in runs}
-    fresh = [one for one in deliveries if one.run not in over]
-    made = dict(zip((one.run for one in fresh), cache.build(tip.commit, _additions(node, fresh)), strict=True))
+    made = _made(node, cache, tip, deliveries)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
     gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
     updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
@@ -149,21 +156,33 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     return frozenset(told)
 
 
+def _made(node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Delivery]) -> dict[str, Made]:
+    """A commit of each delivery on the branch, by their runs; none for those whose run is on the branch already.
+
+    A push that was given up may arrive after all, and its run may have been folded before. Then its files are there,
+    unless something newer replaced them: only what would stand beside others can be such a one.
+    """
+    made = cache.build(tip.commit, _additions(node, deliveries))
+    if tip.commit and any(one.beside for one in made):
+        over = cache.lately(tip.commit, min(one.author.moment for one in deliveries) - _ZOMBIE)
+        if over:
+            deliveries = [one for one in deliveries if one.run not in over]
+            made = cache.build(tip.commit, _additions(node, deliveries))
+    return dict(zip((one.run for one in deliveries), made, strict=True))
+
+
 def _foldable(cache: DatasetCache, look: Look) -> list[Delivery]:
     """What waits and is here with all its files, or small enough to be fetched, or has waited for long."""
-    waiting = dict(list(look.inbox.items())[:_MOST])
+    waiting = dict(sorted(look.inbox.items(), key=lambda item: item[0].rpartition("/")[2])[:_MOST])
     cache.bring(waiting.values(), at_most=_LARGE)
     deliveries = inbox.read(cache, waiting)
-    lacking = cache.lacks({file.oid for one in deliveries for file in one.files})
+    types = cache.types({file.oid for one in deliveries for file in one.files})
+    lacking = {oid for oid, kind in types.items() if kind == "missing"}
     large = [one for one in deliveries if any(file.oid in lacking for file in one.files)]
     late = [one for one in large if now() - one.author.moment > _PATIENCE]
     if late:
         cache.bring_files({file.oid for one in late for file in one.files} & lacking)
     return [one for one in deliveries if one not in large or one in late]
-
-
-def _oldest(deliveries: Sequence[Delivery]) -> datetime:
-    return min(one.author.moment for one in deliveries)
 
 
 def _additions(node: LocalNode, deliveries: Sequence[Delivery]) -> list[Addition]:
@@ -180,13 +199,16 @@ def _additions(node: LocalNode, deliveries: Sequence[Delivery]) -> list[Addition
 
 def _pushed(cache: DatasetCache, updates: list[Update], removed: list[Update]) -> bool:
     """Change the branch and the inbox, both or neither; False if somebody else was first."""
-    if cache.habits.atomic:
-        try:
-            return not cache.push([*updates, *removed], atomic=True)
-        except RemoteRefused as error:
-            if error.cause != "atomic-unsupported":
-                raise
-            cache.habits.atomic = False
+    begun = time.monotonic()
+    try:
+        lost = cache.push([*updates, *removed], atomic=True) if cache.habits.atomic else None
+    except RemoteRefused as error:
+        if error.cause != "atomic-unsupported":
+            raise
+        cache.habits.atomic, lost = False, None
+    if lost is not None:
+        cache.habits.took(time.monotonic() - begun)
+        return not lost
     # What is on the branch already may wait in the inbox for a while; the reverse would be a loss.
     return not (updates and cache.push(updates)) and not cache.push(removed)
 

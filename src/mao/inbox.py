@@ -49,6 +49,11 @@ def ref_of(node: str, run: str) -> str:
     return f"{INBOX}{node}/{run}"
 
 
+def node_of(ref: str) -> str:
+    """The node that put what this ref of the inbox names there."""
+    return ref.removeprefix(INBOX).partition("/")[0]
+
+
 def read(cache: DatasetCache, waiting: Mapping[str, str]) -> list[Delivery]:
     """The deliveries that refs name, oldest run first; what no node has put there is passed over.
 
@@ -56,11 +61,12 @@ def read(cache: DatasetCache, waiting: Mapping[str, str]) -> list[Delivery]:
         cache: that holds the commits with their trees.
         waiting: commits by their refs.
     """
-    if not waiting:
+    named = sorted(oid for oid, kind in cache.types(set(waiting.values())).items() if kind == "commit")
+    if not named:
         return []
-    args = ("log", "--no-walk=unsorted", "--root", "--raw", "-z", "--no-abbrev", "--no-renames", f"--format={_FORM}")
+    args = ("log", "--no-walk=unsorted", "--max-parents=0", "--root", "--raw", "-z", "--no-abbrev", "--no-renames")
     with cache.mended():
-        listed = cache.git.run(*args, *sorted(set(waiting.values())), "--", cwd=cache.path)
+        listed = cache.git.run(*args, f"--format={_FORM}", *named, "--", cwd=cache.path)
     commits = dict(_commits(listed))
     found = [_delivery(ref, commit, *commits[commit]) for ref, commit in waiting.items() if commit in commits]
     return sorted((one for one in found if one is not None), key=lambda one: (one.run, one.node))

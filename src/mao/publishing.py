@@ -140,7 +140,7 @@ def _size(run: Run) -> int:
 def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
     """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
     tip = cache.tip()
-    tried = [run for run in sent if run.publication and (run.publication.commit or run.publication.cause)]
+    tried = [run for run in sent if run.publication and _is_tried(run.publication)]
     if tip is None or any(_accepts_rewritten(run) for run in sent):
         tip = cache.fill()
     if cache.is_new():
@@ -155,6 +155,11 @@ def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run
         tip = cache.fill()
         cache.remember(tip)
     return tip, runs
+
+
+def _is_tried(publication: Publication) -> bool:
+    """Whether something of it may be at the remote already."""
+    return any((publication.commit, publication.delivery, publication.cause))
 
 
 def _accepts_rewritten(run: Run) -> bool:

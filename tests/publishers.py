@@ -1,0 +1,87 @@
+"""Nodes that publish without serving: what their runs wrote is made up, and each step is taken by the test."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mao import config, publishing, running
+from mao.local_node import LocalNode, opened
+from mao.run import Run, RunState
+from mao.values import new_id, now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from mao.dataset_cache import DatasetCache
+    from mao.run import Publication
+
+DATASET = "data"
+
+
+@dataclass
+class Publisher:
+    """A node whose runs are made up."""
+
+    node: LocalNode
+    remote: Path
+
+    def made(self, files: Mapping[str, str | bytes], *, publish: bool = True) -> str:
+        """Record a run that has ended and wrote these files; its id."""
+        run = Run(
+            id=new_id(),
+            tool="probe",
+            tool_commit="c" * 40,
+            command="Write",
+            arguments={},
+            dataset=DATASET,
+            node=self.node.config.node,
+            publish=publish,
+            fresh=True,
+            state=RunState.PUBLISHING,
+            created_at=now(),
+            started_at=now(),
+            ended_at=now(),
+        )
+        for name, content in files.items():
+            path = self.node.workspace.run_data(run.id) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        publication = publishing.collected(self.node, run, str(self.remote))
+        self.node.store.save(run.model_copy(update={"publication": publication}))
+        return run.id
+
+    def publish(self) -> float | None:
+        """Make one attempt for all that is on its way."""
+        with self.node.locked("dataset", DATASET):
+            return publishing.publish(self.node, DATASET)
+
+    def run(self, run_id: str) -> Run:
+        return running.find_run(self.node, run_id)
+
+    def publication(self, run_id: str) -> Publication:
+        publication = self.run(run_id).publication
+        assert publication is not None
+        return publication
+
+    def state(self, run_id: str) -> str:
+        return self.publication(run_id).state.value
+
+    @property
+    def cache(self) -> DatasetCache:
+        return self.node.cache(DATASET, str(self.remote))
+
+    def look_now(self) -> None:
+        """Have the next attempt look at the inbox, however short ago the last look was."""
+        self.cache.habits.look_at = 0.0
+
+
+@contextmanager
+def publisher(home: Path, remote: Path, **settings: str) -> Iterator[Publisher]:
+    """Open the node in `home`, which is called like that directory."""
+    flags = {"node.home": str(home), "node.name": home.name, "publishing.first_pause": "0.05"}
+    flags |= {name.replace("__", "."): value for name, value in settings.items()}
+    with opened(config.load({"HOME": str(home.parent)}, flags)) as node:
+        yield Publisher(node, remote)
