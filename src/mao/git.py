@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mao.errors import DiskFull, GitFailed, MaoError, RemoteRefused, RemoteUnreachable, Stopping
+from mao.errors import GitFailed, MaoError, RemoteUnreachable, Stopping
+from mao.failures import classify
 from mao.processes import kill_marked, marked
 
 if TYPE_CHECKING:
@@ -54,54 +55,6 @@ _SETTINGS = {
     "user.useConfigOnly": "false",
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How git's words for a failed exchange are told apart, and what that means."""
-
-    cause: str
-    pattern: str
-    error: type[MaoError]
-
-
-# git has no exit codes for these; the order matters, as several texts accompany many causes (LC_ALL=C, git 2.39).
-FAILURES = (
-    Failure("lost-race", r"\[rejected\] \((fetch first|non-fast-forward|stale info|already exists)", RemoteRefused),
-    Failure("lost-race", r"cannot lock ref .* is at [0-9a-f]+ but expected", RemoteRefused),
-    Failure("lost-race", r"cannot lock ref .* reference already exists", RemoteRefused),
-    Failure("remote-locked", r"\.lock': File exists", RemoteRefused),
-    Failure("hook-declined", r"hook declined", RemoteRefused),
-    Failure(
-        "remote-disk-full",
-        r"unpacker error[\s\S]*No space left|No space left[\s\S]*unpacker error",
-        RemoteRefused,
-    ),
-    Failure("remote-disk-full", r"remote: [^\n]*No space left on device", RemoteRefused),
-    Failure("remote-not-writable", r"unpacker error", RemoteRefused),
-    Failure("disk-full", r"No space left on device|Disk quota exceeded", DiskFull),
-    Failure(
-        "not-allowed",
-        r"Authentication failed|could not read Username|could not read Password|error: 40[13]\b|Permission denied"
-        r"|access denied|not exported|dubious ownership",
-        RemoteRefused,
-    ),
-    Failure("host-key", r"Host key verification failed|IDENTIFICATION HAS CHANGED", RemoteRefused),
-    Failure(
-        "no-such-repository",
-        r"does not appear to be a git repository|[Rr]epository ('[^']*' )?(not found|does not exist)"
-        r"|could not be found or you don't have permission",
-        RemoteRefused,
-    ),
-    Failure("object-format", r"does not support this repository's hash algorithm|mismatched algorithms", RemoteRefused),
-    Failure("refused-by-remote", r"\[remote rejected\]|error: 413\b", RemoteRefused),
-    Failure(
-        "unreachable",
-        r"Connection refused|Couldn't connect|Could not resolve host|unable to look up|Temporary failure in name"
-        r"|timed out|error: (5\d\d|429)|curl \d+|unexpected disconnect|Connection reset|No route to host"
-        r"|Failed to connect|unable to access|hung up unexpectedly|Could not read from remote",
-        RemoteUnreachable,
-    ),
-)
 
 _PASSWORD = re.compile(r"//[^/\s:@]*:[^/\s]*@")  # before it may be a token, that some hosts take for a name
 
@@ -226,11 +179,6 @@ class Git:
             _terminate(process)
         for process in live:
             _kill(process)
-
-
-def classify(text: str) -> Failure | None:
-    """Which of `FAILURES` git's words tell of."""
-    return next((kind for kind in FAILURES if re.search(kind.pattern, text)), None)
 
 
 def failure(output: Output, args: tuple[str, ...]) -> MaoError:
