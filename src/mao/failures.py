@@ -62,8 +62,8 @@ class Failure:
     retry: Retry | None = MENDED_BY_SOMEBODY
 
 
-# git has no exit codes for these. The order matters, as several texts accompany many causes, and a hook may say anything.
-# Words of git 2.39 to 2.52 with LC_ALL=C, and of the usual hosts.
+# git has no exit codes for these. The order matters, as several texts accompany many causes, and a hook says anything.
+# The words are those of git 2.39 to 2.52 with LC_ALL=C, and of the usual hosts.
 FAILURES = (
     Failure(
         "lost-race",
@@ -71,6 +71,7 @@ FAILURES = (
         "Nothing; if it happens often, give busy tools datasets of their own.",
         r"\[rejected\] \((fetch first|non-fast-forward|stale info|already exists|remote ref updated since checkout)"
         r"|cannot lock ref .* (is at [0-9a-f]+ but expected|reference already exists|reference is missing but expected)"
+        r"|cannot lock ref .*: unable to resolve reference '[^']*' *(\n|$)"
         r"|\((incorrect old value provided|reference already exists|reference does not exist)\)",
         retry=RACING,
     ),
@@ -86,23 +87,23 @@ FAILURES = (
         "Raise the host's limit, if it is yours, and ask for the run to be published again; let the tool write smaller"
         " files.",
         r"exceeds GitHub's file size limit|remote: error: GH001|Cannot commit files larger than"
-        r"|blobs? which exceed the|is larger than the allowed size of|files? (exceeding|larger than) .{0,20}\d+ ?[kMG]?i?B"
-        r"|files exceeding the (file )?size limit|Object too large \(|exceeds? .{0,30}file size limit",
+        r"|blobs? which exceed the|is larger than the allowed size of|files larger than \d|Object too large \("
+        r"|files exceeding the (file )?size limit|exceeds? .{0,30}file size limit",
         retry=ONLY_WHEN_ASKED,
     ),
     Failure(
         "quota",
         "The repository, or whom it belongs to, has used up the room that the host gives.",
         "Get more room from the host, or begin a new dataset.",
-        r"(?i:over (its|the|your) .{0,20}quota|(?<!disk )quota (was |is |has been )?exceeded|exceed(s|ed) .{0,30}\bquota"
-        r"|repository has exceeded its size limit|repository.{0,40} size .{0,20}exceeds"
+        r"(?i:over (its|the|your) .{0,20}quota|(?<!disk )quota (was |is |has been )?exceeded"
+        r"|exceed(s|ed) .{0,30}\bquota|repository has exceeded its size limit|repository.{0,40} size .{0,20}exceeds"
         r"|repo(sitory)? size is over|exceed the allocated storage|above the storage limit)",
     ),
     Failure(
         "push-too-large",
         "The run has more data than the host takes in one push (2 GB at most of them; a proxy often less).",
-        "Raise the host's limit, if it is yours (`receive.maxInputSize`, the proxy's size of a request), and ask for the"
-        " run to be published again; let the tool write less in one run.",
+        "Raise the host's limit, if it is yours (`receive.maxInputSize`, the proxy's size of a request), and ask for"
+        " the run to be published again; let the tool write less in one run.",
         r"pack exceeds maximum allowed size|(error:|HTTP|HTTP code =) 413\b|Request Entity Too Large"
         r"|its size is greater than the maximum allowed|(?i:push (size )?exceeds|push is too large)",
         retry=ONLY_WHEN_ASKED,
@@ -132,7 +133,8 @@ FAILURES = (
         "remote-disk-full",
         "The remote's disk is full.",
         "Make room there.",
-        r"unpacker error[\s\S]*(No space left|Disk quota exceeded)|(No space left|Disk quota exceeded)[\s\S]*unpacker error"
+        r"unpacker error[\s\S]*(No space left|Disk quota exceeded)"
+        r"|(No space left|Disk quota exceeded)[\s\S]*unpacker error"
         r"|remote: [^\n]*(No space left on device|Disk quota exceeded)",
     ),
     Failure(
@@ -193,7 +195,7 @@ FAILURES = (
         "refs-refused",
         "The host takes branches only, and no other refs.",
         "On the host, allow the node's user to write below `refs/mao/`.",
-        r"deny updating a hidden ref|funny refname|refusing to (create|update) ref|prohibited by"
+        r"deny (updating|deleting) a hidden ref|funny refname|refusing to (create|update) ref|prohibited by"
         r"|\t[^\t]*:refs/(?!heads/)[^\t]*\t\[remote rejected\]",
     ),
     Failure(

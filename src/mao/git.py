@@ -49,12 +49,17 @@ _SETTINGS = {
     "submodule.recurse": "false",
     # The one in which a remote gives single objects and says where its HEAD points while it is empty.
     "protocol.version": "2",
-    # A connection that brings less than 1 kB/s for a minute is dead: HTTP has no other time limit.
+    # A connection that brings less than 1 kB/s for three minutes is dead: HTTP has no other time limit. Not sooner: a
+    # host that checks a large push says nothing meanwhile but, every 5 seconds, the 5 bytes of receive.keepAlive.
     "http.lowSpeedLimit": "1000",
-    "http.lowSpeedTime": "60",
+    "http.lowSpeedTime": "180",
     "user.useConfigOnly": "false",
 }
 
+
+# What git says where a host, or a proxy before it, takes no body whose length it is not told beforehand.
+_CHUNKS_REFUSED = re.compile(r"RPC failed;.* 4(00|11)\b|try increasing http\.postBuffer")
+_WHOLE = 1 << 29  # bytes that are then kept in memory to be counted; git does so up to 1 MB
 
 _PASSWORD = re.compile(r"//[^/\s:@]*:[^/\s]*@")  # before it may be a token, that some hosts take for a name
 
@@ -154,9 +159,19 @@ class Git:
             raise _stopping(args)
         return Output(process.returncode, out, (err or b"").decode("utf-8", "replace").strip())
 
+    def abandon(self, process: subprocess.Popen[bytes]) -> None:
+        """End git, and what it has started, without its answer."""
+        _end(process)
+        with self._lock:
+            self._live.discard(process)
+
     def attempt(self, *args: str, cwd: Path, given: bytes = b"", time_limit: float | None = None) -> Output:
-        """Run git, whatever its exit status."""
-        return self.finish(self.start(*args, cwd=cwd), given, time_limit)
+        """Run git, whatever its exit status. A push of which a host refuses the chunks is made again in one piece."""
+        output = self.finish(self.start(*args, cwd=cwd), given, time_limit)
+        if output.status != 0 and _verb(args) == "push" and _CHUNKS_REFUSED.search(output.err):
+            whole = ("-c", f"http.postBuffer={_WHOLE}", *args)
+            output = self.finish(self.start(*whole, cwd=cwd), given, time_limit)
+        return output
 
     def run(self, *args: str, cwd: Path, given: bytes = b"", time_limit: float | None = None) -> bytes:
         """What git prints.
