@@ -53,13 +53,15 @@ _FAILURES_HEAD = """{generated}
 
 # Why a remote fails
 
-The `cause` of a run whose data is not published, of a clone or of an installation: what it means, what you do, and how
-MAO tries again by itself. What to do in general is in
-[Deal with runs whose data is not published](../how-to/deal-with-unpublished-runs.md).
+The `cause` of a run whose data is not published: what it means, what you do, and when MAO tries again by itself. What
+to do in general, and more on each decision, is in
+[Deal with runs whose data is not published](../how-to/deal-with-unpublished-runs.md). Clones and installations that
+fail have the same causes; they are tried again when you ask for it.
 
-Pauses are doubled after each attempt. They are those of a node without settings: all but the minute of a host that
-limits exchanges grow with `publishing.first_pause`, and none but that is longer than `publishing.longest_pause`
-([configuration](configuration.md)). A part of each is left to chance, so that nodes do not come back in the same moment.
+Pauses are doubled after each attempt. Here they are those of a node without settings: all of them grow with
+`publishing.first_pause`, and none is longer than `publishing.longest_pause` ([configuration](configuration.md)), but a
+host that limits exchanges is left alone for a minute in any case. A part of each pause is left to chance, so that nodes
+do not come back in the same moment.
 """
 
 _CLI_HEAD = """{generated}
@@ -221,20 +223,21 @@ def _error_row(leaf: type[errors.MaoError]) -> tuple[str, str, str, str]:
 
 def failures_page() -> str:
     first, longest = (float(SETTINGS[f"publishing.{name}_pause"].default) for name in ("first", "longest"))
-    sections: dict[str, list[tuple[str, str, str]]] = {}
+    sections: dict[tuple[float, ...], list[tuple[str, str, str]]] = {}
     for failure in FAILURES:
         pauses = [pause(failure.cause, attempts, first, longest) for attempts in (1, 2, 100)]
-        words = [_duration(seconds) for seconds in pauses if seconds is not None]
-        heading = f"Tried again after {words[0]}, then {words[1]}, up to {words[2]}" if words else "Needs a decision"
-        sections.setdefault(heading, []).append((f"`{failure.cause}`", failure.means, failure.remedy))
+        rule = tuple(seconds for seconds in pauses if seconds is not None)
+        sections.setdefault(rule, []).append((f"`{failure.cause}`", failure.means, failure.remedy))
     page = [_FAILURES_HEAD.format(generated=GENERATED)]
-    for heading, rows in sections.items():
+    for rule, rows in sorted(sections.items(), key=lambda section: section[0] or (float("inf"),)):
+        words = [_duration(seconds) for seconds in rule]
+        heading = f"Tried again after {words[0]}, then {words[1]}, up to {words[2]}" if words else "Needs a decision"
         page.append(f"\n## {heading}\n\n" + table(("cause", "means", "what you do"), rows))
     return "".join(page)
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next((size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds >= size)
+    size, unit = next((size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % size == 0)
     return f"{seconds / size:g} {unit}{'' if seconds == size else 's'}"
 
 

@@ -202,9 +202,12 @@ def test_commands_that_do_not_exist_are_found_out(tmp_path: Path) -> None:
 
 
 def test_every_cause_of_an_unpublished_run_is_explained() -> None:
-    text = UNPUBLISHED.read_text("utf-8")
+    text = REFERENCE.read_text("utf-8")
     causes = {kind.cause for kind in FAILURES} | {"path-clash", "remote-rewritten", "timed-out", "git-failed"}
     assert {cause for cause in causes if f"`{cause}`" not in text} == set()
+    how_to = UNPUBLISHED.read_text("utf-8")
+    assert f"({os.path.relpath(REFERENCE, UNPUBLISHED.parent)})" in how_to
+    assert {kind.cause for kind in FAILURES if kind.retry is None and f"`{kind.cause}`" not in how_to} == set()
 
 
 def test_the_picture_of_the_states_is_that_of_the_table() -> None:
