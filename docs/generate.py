@@ -237,7 +237,9 @@ def failures_page() -> str:
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next((size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % size == 0)
+    size, unit = next(
+        (size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % size == 0
+    )
     return f"{seconds / size:g} {unit}{'' if seconds == size else 's'}"
 
 

@@ -83,7 +83,12 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
             "REMOTE_USER": "somebody",
         }
         with subprocess.Popen(
-            [_BACKEND], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [_BACKEND],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,  # what comes is passed on at once
         ) as backend:
             assert backend.stdin is not None
             assert backend.stdout is not None
@@ -99,7 +104,7 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("Connection", "close")
             self.end_headers()
-            while part := backend.stdout.read1(65536):
+            while part := os.read(backend.stdout.fileno(), 65536):
                 self.wfile.write(part)
         self.close_connection = True
 

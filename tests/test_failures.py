@@ -122,26 +122,34 @@ WORDS = [
     ("!\tx:refs/heads/main\t[rejected] (atomic push failed)\n!\tx:y\t[rejected] (fetch first)", "lost-race"),
     ("remote: error: cannot lock ref 'refs/mao/x': reference is missing but expected 12ab        ", "lost-race"),
     (
-        "!\t:refs/mao/x\t[remote rejected] (failed to update ref)\n"
-        "remote: error: cannot lock ref 'refs/mao/x': unable to resolve reference 'refs/mao/x'        \n",
+        (
+            "!\t:refs/mao/x\t[remote rejected] (failed to update ref)\n"
+            "remote: error: cannot lock ref 'refs/mao/x': unable to resolve reference 'refs/mao/x'        \n"
+        ),
         "lost-race",
     ),
     # GitHub
     (
-        "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
-        "remote: error: File a.csv is 123.00 MB; this exceeds GitHub's file size limit of 100.00 MB\n"
-        "remote: error: GH001: Large files detected.",
+        (
+            "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
+            "remote: error: File a.csv is 123.00 MB; this exceeds GitHub's file size limit of 100.00 MB\n"
+            "remote: error: GH001: Large files detected."
+        ),
         "file-too-large",
     ),
     (
-        "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nremote: no\nremote: warning: File a.csv is"
-        " 51.00 MB; this is larger than GitHub's recommended maximum file size of 50.00 MB\n"
-        "remote: warning: GH001: Large files detected.",
+        (
+            "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nremote: no\n"
+            "remote: warning: File a.csv is 51.00 MB; this is larger than GitHub's recommended maximum file size of 50.00 MB\n"
+            "remote: warning: GH001: Large files detected."
+        ),
         "hook-declined",
     ),
     (
-        "!\tx:refs/heads/main\t[remote rejected] (protected branch hook declined)\n"
-        "remote: error: GH006: Protected branch update failed for refs/heads/main.",
+        (
+            "!\tx:refs/heads/main\t[remote rejected] (protected branch hook declined)\n"
+            "remote: error: GH006: Protected branch update failed for refs/heads/main."
+        ),
         "protected-branch",
     ),
     (
@@ -149,25 +157,34 @@ WORDS = [
         "hook-declined",
     ),
     ("remote: fatal: pack exceeds maximum allowed size (2.00 GiB)\nerror: RPC failed; curl 92", "push-too-large"),
-    ("!\tx:refs/heads/m\t[remote rejected] (failed)\nremote: fatal: pack exceeds maximum allowed size", "push-too-large"),
+    (
+        "!\tx:refs/heads/m\t[remote rejected] (failed)\nremote: fatal: pack exceeds maximum allowed size",
+        "push-too-large",
+    ),
     ("remote: You have exceeded a secondary rate limit.\nThe requested URL returned error: 403", "rate-limited"),
     ("remote: Permission to a/b.git denied to c.\nThe requested URL returned error: 403", "not-allowed"),
     ("ERROR: The key you are authenticating with has been marked as read only.", "not-allowed"),
     ("!\tx:refs/pull/1/head\t[remote rejected] (deny updating a hidden ref)", "refs-refused"),
     # GitLab
     (
-        "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
-        "remote: GitLab: You are attempting to check in one or more blobs which exceed the 100.0MiB limit:",
+        (
+            "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
+            "remote: GitLab: You are attempting to check in one or more blobs which exceed the 100.0MiB limit:"
+        ),
         "file-too-large",
     ),
     (
-        "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
-        "remote: GitLab: You are not allowed to push code to protected branches on this project.",
+        (
+            "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\n"
+            "remote: GitLab: You are not allowed to push code to protected branches on this project."
+        ),
         "protected-branch",
     ),
     (
-        "remote: Your push to this repository cannot be completed as it would exceed the allocated storage for your"
-        " project.",
+        (
+            "remote: Your push to this repository cannot be completed as it would exceed the allocated storage for your"
+            " project."
+        ),
         "quota",
     ),
     ("remote: Your push has been rejected, because this repository has exceeded its size limit of 10 GB", "quota"),
