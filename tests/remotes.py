@@ -38,11 +38,11 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the library's name
         if not type(self).answer(self):
-            self._backend(b"")
+            self.backend(b"")
 
     def do_POST(self) -> None:  # likewise
         if not type(self).answer(self):
-            self._backend(self.body())
+            self.backend(self.body())
 
     def body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -68,7 +68,8 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         return True
 
-    def _backend(self, body: bytes) -> None:
+    def backend(self, body: bytes) -> bool:
+        """Have git answer."""
         path, _, query = self.path.partition("?")
         environment = os.environ | {
             "GIT_PROJECT_ROOT": str(self.root),
@@ -107,6 +108,7 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
             while part := os.read(backend.stdout.fileno(), 65536):
                 self.wfile.write(part)
         self.close_connection = True
+        return True
 
     def log_message(self, *_: object) -> None:
         pass

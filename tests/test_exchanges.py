@@ -19,8 +19,8 @@ from remotes import http_remotes, silent, ssh_host
 from support import PATIENCE, bare, commit, eventually, fill, free_port, git
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from remotes import GitHandler, SshHost
 

@@ -140,7 +140,7 @@ WORDS = [
     (
         (
             "!\tx:refs/heads/main\t[remote rejected] (pre-receive hook declined)\nremote: no\n"
-            "remote: warning: File a.csv is 51.00 MB; this is larger than GitHub's recommended maximum file size of 50.00 MB\n"
+            "remote: warning: File a is 51.00 MB; this is larger than GitHub's recommended maximum file size of 50 MB\n"
             "remote: warning: GH001: Large files detected."
         ),
         "hook-declined",
