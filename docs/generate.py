@@ -21,6 +21,7 @@ from mao import errors
 from mao.cli import mao
 from mao.config import SETTINGS
 from mao.definition_schema import json_schema
+from mao.failures import FAILURES, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +47,21 @@ _ERRORS_HEAD = """{generated}
 What the node could not do travels as `application/problem+json` (RFC 9457): its `code` is in the tables, its
 `status` is the HTTP status, and the command line ends with the exit status. Anything else is a bug: status
 500, exit status 1. A tool that fails is no error of the node but a run in the state `failed`.
+"""
+
+_FAILURES_HEAD = """{generated}
+
+# Why a remote fails
+
+The `cause` of a run whose data is not published: what it means, what you do, and when MAO tries again by itself. What
+to do in general, and more on each decision, is in
+[Deal with runs whose data is not published](../how-to/deal-with-unpublished-runs.md). Clones and installations that
+fail have the same causes; they are tried again when you ask for it.
+
+Pauses are doubled after each attempt. Here they are those of a node without settings: all of them grow with
+`publishing.first_pause`, and none is longer than `publishing.longest_pause` ([configuration](configuration.md)), but a
+host that limits exchanges is left alone for a minute in any case. A part of each pause is left to chance, so that nodes
+do not come back in the same moment.
 """
 
 _CLI_HEAD = """{generated}
@@ -205,6 +221,28 @@ def _error_row(leaf: type[errors.MaoError]) -> tuple[str, str, str, str]:
     return f"`{leaf.code()}`", str(leaf.status), str(leaf.exit_status), f"{leaf.title()}."
 
 
+def failures_page() -> str:
+    first, longest = (float(SETTINGS[f"publishing.{name}_pause"].default) for name in ("first", "longest"))
+    sections: dict[tuple[float, ...], list[tuple[str, str, str]]] = {}
+    for failure in FAILURES:
+        pauses = [pause(failure.cause, attempts, first, longest) for attempts in (1, 2, 100)]
+        rule = tuple(seconds for seconds in pauses if seconds is not None)
+        sections.setdefault(rule, []).append((f"`{failure.cause}`", failure.means, failure.remedy))
+    page = [_FAILURES_HEAD.format(generated=GENERATED)]
+    for rule, rows in sorted(sections.items(), key=lambda section: section[0] or (float("inf"),)):
+        words = [_duration(seconds) for seconds in rule]
+        heading = f"Tried again after {words[0]}, then {words[1]}, up to {words[2]}" if words else "Needs a decision"
+        page.append(f"\n## {heading}\n\n" + table(("cause", "means", "what you do"), rows))
+    return "".join(page)
+
+
+def _duration(seconds: float) -> str:
+    size, unit = next(
+        (size, unit) for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")) if seconds % size == 0
+    )
+    return f"{seconds / size:g} {unit}{'' if seconds == size else 's'}"
+
+
 def cli_page() -> str:
     kinds = "".join(
         f"| {kind.exit_status} | {kind.title().rstrip('.').lower()} |\n"
@@ -269,6 +307,7 @@ FILES: dict[str, Callable[[], str]] = {
     "src/mao/schema/mao.yaml.json": schema_file,
     "docs/reference/definition.md": definition_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/failures.md": failures_page,
     "docs/reference/cli.md": cli_page,
     "docs/reference/configuration.md": configuration_page,
 }

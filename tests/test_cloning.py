@@ -3,14 +3,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 
+from mao import cloning
+from mao.git import MARKER
+from mao.processes import marked
+from remotes import http_remotes
 from serving import Serving, hanging_server, serving
 from support import bare, commit, eventually, git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mao.local_node import LocalNode
+    from remotes import GitHandler
 
 
 @pytest.fixture
@@ -242,3 +250,38 @@ def test_a_remote_that_hangs_is_given_up_at_the_time_limit(tmp_path: Path) -> No
 
     assert (failed["state"], failed["error"]) == ("failed", "timed-out")
     assert "0.5 s" in failed["detail"]
+
+
+def test_git_does_not_go_on_where_what_it_does_cannot_be_recorded(
+    node: LocalNode, tmp_path: Path, remote: Path
+) -> None:
+    commit(tmp_path / "seed", {"one.txt": "1"})
+    git("push", "--quiet", remote, "main", cwd=tmp_path / "seed")
+
+    def begin_and_hang(request: GitHandler) -> bool:
+        """As a host does that has begun to send a pack (gitprotocol-v2(5))."""
+        if request.command != "POST" or b"command=fetch" not in (body := request.body()):
+            return request.command == "POST" and request.backend(body)
+        said = b"\x02Receiving objects:  10% (1/10)\n"
+        node.store.close()  # the next step cannot be recorded
+        request.send_response(200)
+        request.send_header("Content-Type", "application/x-git-upload-pack-result")
+        request.end_headers()
+        request.wfile.write(b"000dpackfile\n%04x%s" % (len(said) + 4, said))
+        eventually(lambda: not marked(MARKER, str(node.git.home)), "git has ended")
+        return True
+
+    with http_remotes(remote.parent, begin_and_hang) as url:
+        node.git.allow_http = True
+        dataset = {
+            "name": "far",
+            "url": f"{url}/data.git",
+            "registered_by": "a",
+            "registered_at": "2026-01-01T00:00:00Z",
+        }
+        revision = node.registry.put("/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
+        node.mirror.catch_up(revision)
+        cloning.request_clone(node, "far")
+        with pytest.raises(apsw.ConnectionClosedError):
+            cloning.advance(node, "far")
+        assert marked(MARKER, str(node.git.home)) == set()

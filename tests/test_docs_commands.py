@@ -16,7 +16,7 @@ import click
 import pytest
 
 from mao.cli import mao
-from mao.git import FAILURES
+from mao.failures import FAILURES
 from mao.run import TRANSITIONS
 from support import free_port
 
@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-tool.md"
 UNPUBLISHED = ROOT / "docs" / "how-to" / "deal-with-unpublished-runs.md"
+CAUSES = ROOT / "docs" / "reference" / "failures.md"
 RUNS = ROOT / "docs" / "explanation" / "how-a-run-goes.md"
 
 _BLOCK = re.compile(
@@ -202,9 +203,12 @@ def test_commands_that_do_not_exist_are_found_out(tmp_path: Path) -> None:
 
 
 def test_every_cause_of_an_unpublished_run_is_explained() -> None:
-    text = UNPUBLISHED.read_text("utf-8")
+    text = CAUSES.read_text("utf-8")
     causes = {kind.cause for kind in FAILURES} | {"path-clash", "remote-rewritten", "timed-out", "git-failed"}
     assert {cause for cause in causes if f"`{cause}`" not in text} == set()
+    how_to = UNPUBLISHED.read_text("utf-8")
+    assert f"({os.path.relpath(CAUSES, UNPUBLISHED.parent)})" in how_to
+    assert {kind.cause for kind in FAILURES if kind.retry is None and f"`{kind.cause}`" not in how_to} == set()
 
 
 def test_the_picture_of_the_states_is_that_of_the_table() -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mao.errors import DiskFull, GitFailed, MaoError, OutsideFailed, RemoteRefused, RemoteUnreachable, Stopping
-from mao.git import FAILURES, MARKER, Git, Output, classify, end_left_over, failure, fetchable
+from mao.failures import FAILURES, classify
+from mao.git import MARKER, Git, Output, end_left_over, failure, fetchable
 from mao.processes import marked
 from support import GIT_ENVIRONMENT, bare, commit, eventually, free_port, git
 
@@ -170,8 +171,8 @@ def test_nobody_at_the_port_of_ssh_is_unreachable(caller: Git, work: Path) -> No
         (401, "not-allowed", RemoteRefused),
         (403, "not-allowed", RemoteRefused),
         (404, "no-such-repository", RemoteRefused),
-        (413, "refused-by-remote", RemoteRefused),
-        (429, "unreachable", RemoteUnreachable),
+        (413, "push-too-large", RemoteRefused),
+        (429, "rate-limited", RemoteRefused),
         (500, "unreachable", RemoteUnreachable),
         (503, "unreachable", RemoteUnreachable),
     ],

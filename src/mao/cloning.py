@@ -191,6 +191,23 @@ def _followed(node: LocalNode, clone: Clone, aside: Path, *args: str, cwd: Path 
     words = aside / "progress"
     with words.open("wb") as file:
         process = node.git.start(*args, cwd=cwd or aside, stderr=file.fileno())
+    try:
+        _follow(node, clone, process, words)
+    except BaseException:  # as the store is full: nothing else would put a limit to git's time
+        node.git.abandon(process)
+        raise
+    try:
+        output = node.git.finish(process, time_limit=_LOOK)
+    except RemoteUnreachable:
+        raise RemoteUnreachable(
+            f"Bringing '{clone.dataset}' here was ended after {node.git.time_limit:g} s (timed out).", cause="timed-out"
+        ) from None
+    if output.status != 0:
+        raise failure(Output(output.status, b"", words.read_text("utf-8", "replace").strip()), args)
+
+
+def _follow(node: LocalNode, clone: Clone, process: subprocess.Popen[bytes], words: Path) -> None:
+    """Wait for git's end, or for that of its time."""
     deadline = time.monotonic() + node.git.time_limit
     shown = None
     while process.poll() is None and time.monotonic() < deadline:
@@ -200,11 +217,3 @@ def _followed(node: LocalNode, clone: Clone, aside: Path, *args: str, cwd: Path 
             node.store.save(clone.model_copy(update={"progress": shown}))
         with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK)
-    try:
-        output = node.git.finish(process, time_limit=_LOOK)
-    except RemoteUnreachable:
-        raise RemoteUnreachable(
-            f"Bringing '{clone.dataset}' here was ended after {node.git.time_limit:g} s (timed out).", cause="timed-out"
-        ) from None
-    if output.status != 0:
-        raise failure(Output(output.status, b"", words.read_text("utf-8", "replace").strip()), args)

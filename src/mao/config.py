@@ -120,10 +120,14 @@ SETTINGS: dict[str, Setting] = {
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
     "git.author_email": Setting(str, "", "E-mail address in the commits of this node; `mao@<node>` if not given."),
     "publishing.first_pause": Setting(
-        _seconds(_YEAR), "5", "Seconds until a push is tried again after the first failure; then doubled."
+        _seconds(_YEAR),
+        "5",
+        "Seconds until a push is tried again after the network failed, then doubled; multiples of it for other causes.",
     ),
     "publishing.longest_pause": Setting(
-        _seconds(_YEAR), "3600", "Seconds that the growing pauses between pushes reach at most."
+        _seconds(_YEAR),
+        "3600",
+        "Seconds that the growing pauses reach at most; a host that limits pushes is given a minute in any case.",
     ),
 }
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from mao.errors import DiskFull, GitFailed, MaoError, RemoteRefused, RemoteUnreachable, Stopping
+from mao.errors import GitFailed, MaoError, RemoteUnreachable, Stopping
+from mao.failures import classify
 from mao.processes import kill_marked, marked
 
 if TYPE_CHECKING:
@@ -51,60 +52,17 @@ _SETTINGS = {
     "submodule.recurse": "false",
     # The one in which a remote gives single objects and says where its HEAD points while it is empty.
     "protocol.version": "2",
-    # A connection that brings less than 1 kB/s for a minute is dead: HTTP has no other time limit.
+    # A connection that brings less than 1 kB/s for three minutes is dead: HTTP has no other time limit. Not sooner: a
+    # host that checks a large push says nothing meanwhile but, every 5 seconds, the 5 bytes of receive.keepAlive.
     "http.lowSpeedLimit": "1000",
-    "http.lowSpeedTime": "60",
+    "http.lowSpeedTime": "180",
     "user.useConfigOnly": "false",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How git's words for a failed exchange are told apart, and what that means."""
-
-    cause: str
-    pattern: str
-    error: type[MaoError]
-
-
-# git has no exit codes for these; the order matters, as several texts accompany many causes (LC_ALL=C, git 2.39).
-FAILURES = (
-    Failure("lost-race", r"\[rejected\] \((fetch first|non-fast-forward|stale info|already exists)", RemoteRefused),
-    Failure("lost-race", r"cannot lock ref .* is at [0-9a-f]+ but expected", RemoteRefused),
-    Failure("lost-race", r"cannot lock ref .* reference already exists", RemoteRefused),
-    Failure("remote-locked", r"\.lock': File exists", RemoteRefused),
-    Failure("hook-declined", r"hook declined", RemoteRefused),
-    Failure(
-        "remote-disk-full",
-        r"unpacker error[\s\S]*No space left|No space left[\s\S]*unpacker error",
-        RemoteRefused,
-    ),
-    Failure("remote-disk-full", r"remote: [^\n]*No space left on device", RemoteRefused),
-    Failure("remote-not-writable", r"unpacker error", RemoteRefused),
-    Failure("disk-full", r"No space left on device|Disk quota exceeded", DiskFull),
-    Failure(
-        "not-allowed",
-        r"Authentication failed|could not read Username|could not read Password|error: 40[13]\b|Permission denied"
-        r"|access denied|not exported|dubious ownership",
-        RemoteRefused,
-    ),
-    Failure("host-key", r"Host key verification failed|IDENTIFICATION HAS CHANGED", RemoteRefused),
-    Failure(
-        "no-such-repository",
-        r"does not appear to be a git repository|[Rr]epository ('[^']*' )?(not found|does not exist)"
-        r"|could not be found or you don't have permission",
-        RemoteRefused,
-    ),
-    Failure("object-format", r"does not support this repository's hash algorithm|mismatched algorithms", RemoteRefused),
-    Failure("refused-by-remote", r"\[remote rejected\]|error: 413\b", RemoteRefused),
-    Failure(
-        "unreachable",
-        r"Connection refused|Couldn't connect|Could not resolve host|unable to look up|Temporary failure in name"
-        r"|timed out|error: (5\d\d|429)|curl \d+|unexpected disconnect|Connection reset|No route to host"
-        r"|Failed to connect|unable to access|hung up unexpectedly|Could not read from remote",
-        RemoteUnreachable,
-    ),
-)
+# What git says where a host, or a proxy before it, takes no body whose length it is not told beforehand.
+_CHUNKS_REFUSED = re.compile(r"RPC failed;.* 4(00|11)\b|try increasing http\.postBuffer")
+_WHOLE = 1 << 29  # bytes that are then kept in memory to be counted; git does so up to 1 MB
 
 _PASSWORD = re.compile(r"//[^/\s:@]*:[^/\s]*@")  # before it may be a token, that some hosts take for a name
 
@@ -204,9 +162,19 @@ class Git:
             raise _stopping(args)
         return Output(process.returncode, out, (err or b"").decode("utf-8", "replace").strip())
 
+    def abandon(self, process: subprocess.Popen[bytes]) -> None:
+        """End git, and what it has started, without its answer."""
+        _end(process)
+        with self._lock:
+            self._live.discard(process)
+
     def attempt(self, *args: str, cwd: Path, given: bytes = b"", time_limit: float | None = None) -> Output:
-        """Run git, whatever its exit status."""
-        return self.finish(self.start(*args, cwd=cwd), given, time_limit)
+        """Run git, whatever its exit status. A push of which a host refuses the chunks is made again in one piece."""
+        output = self.finish(self.start(*args, cwd=cwd), given, time_limit)
+        if output.status != 0 and _verb(args) == "push" and _CHUNKS_REFUSED.search(output.err):
+            whole = ("-c", f"http.postBuffer={_WHOLE}", *args)
+            output = self.finish(self.start(*whole, cwd=cwd), given, time_limit)
+        return output
 
     def run(self, *args: str, cwd: Path, given: bytes = b"", time_limit: float | None = None) -> bytes:
         """What git prints.
@@ -229,11 +197,6 @@ class Git:
             _terminate(process)
         for process in live:
             _kill(process)
-
-
-def classify(text: str) -> Failure | None:
-    """Which of `FAILURES` git's words tell of."""
-    return next((kind for kind in FAILURES if re.search(kind.pattern, text)), None)
 
 
 def failure(output: Output, args: tuple[str, ...]) -> MaoError:

@@ -128,6 +128,9 @@ def test_data_that_cannot_be_pushed_ends_with_8_and_gits_words(own_place: Place)
     shown = place.mao.ok("run", "show", run_id).stdout
     assert re.search(r"^git says +.*does not appear to be a git repository", shown, re.MULTILINE)
     assert re.search(r"^cause +no-such-repository$", shown, re.MULTILINE)
+    assert re.search(
+        r"^which means +There is no repository at that address.* Make it, bring it back", shown, re.MULTILINE
+    )
     away.rename(place.remote)
     assert place.mao("run", "publish", run_id).returncode in {0, 4}  # 4: it was tried again by itself just then
     assert place.node.finished({"id": run_id}, "succeeded")

@@ -103,10 +103,18 @@ def _publication_lines(publication: Any) -> Iterator[tuple[str, str]]:
         "attempts": str(publication["attempts"] or ""),
         "next try": moment(publication["next_try_at"]),
         "cause": publication["cause"],
+        "which means": " ".join(_explained(publication)),
         "git says": (publication["message"] or "").strip(),
         "pushed": moment(publication["pushed_at"]),
     }
     yield from ((label, text) for label, text in lines.items() if text)
+
+
+def _explained(publication: Any) -> Iterator[str]:
+    """What the cause means, and what people do about it."""
+    from mao.failures import FAILURES
+
+    yield from (f"{known.means} {known.remedy}" for known in FAILURES if known.cause == publication["cause"])
 
 
 @run.command()

@@ -1,0 +1,288 @@
+"""Why an exchange with a git remote failed: how the cause is known, what it means, and when it is tried again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mao.errors import (
+    DiskFull,
+    GitFailed,
+    MaoError,
+    OutsideFailed,
+    PathClash,
+    RemoteRefused,
+    RemoteRewritten,
+    RemoteUnreachable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How the pauses between attempts grow: from the first, doubled each time, to the longest.
+
+    Args:
+        first: pause, as a multiple of the setting `publishing.first_pause`.
+        longest: pause, likewise; `publishing.longest_pause` in any case, and alone where this is None.
+        chance: the share of a pause that is left to chance, so that nodes do not all come back in the same moment.
+        least: seconds that neither a setting nor chance makes shorter.
+    """
+
+    first: float
+    longest: float | None = None
+    chance: float = 0.25
+    least: float = 0
+
+
+RACING = Retry(0.2, longest=12, chance=1)  # full jitter: fixed pauses let the same ones meet again
+AWAY = Retry(1)
+MENDED_BY_SOMEBODY = Retry(12)
+RATE_LIMITED = Retry(16, longest=180, least=60)  # the usual limits are so many a minute
+ONLY_WHEN_ASKED = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cause for which an exchange with a remote fails.
+
+    Args:
+        cause: its code.
+        means: a sentence for people.
+        remedy: what people do about it, likewise.
+        pattern: of git's words; None where this program finds it out itself.
+        error: the class of error that it is.
+        retry: its rule for trying again; None: only when somebody asks for it, as it needs a decision.
+    """
+
+    cause: str
+    means: str
+    remedy: str
+    pattern: str | None = None
+    error: type[MaoError] = RemoteRefused
+    retry: Retry | None = MENDED_BY_SOMEBODY
+
+
+# git has no exit codes for these. The order matters, as several texts accompany many causes, and a hook says anything.
+# The words are those of git 2.39 to 2.52 with LC_ALL=C, and of the usual hosts.
+FAILURES = (
+    Failure(
+        "lost-race",
+        "Others published in the same moment, each time that it was tried.",
+        "Nothing; if it happens often, give busy tools datasets of their own.",
+        r"\[rejected\] \((fetch first|non-fast-forward|stale info|already exists|remote ref updated since checkout)"
+        r"|cannot lock ref .* (is at [0-9a-f]+ but expected|reference already exists|reference is missing but expected)"
+        r"|cannot lock ref .*: unable to resolve reference '[^']*' *(\n|$)"
+        r"|\((incorrect old value provided|reference already exists|reference does not exist)\)",
+        retry=RACING,
+    ),
+    Failure(
+        "remote-locked",
+        "Another push holds a lock in the remote's repository, or one that was killed left it there.",
+        "If it lasts: on the host, remove the `.lock` file that git names.",
+        r"\.lock': File exists",
+    ),
+    Failure(
+        "file-too-large",
+        "A file is larger than the host takes (100 MB at most of them).",
+        "Raise the host's limit, if it is yours, and ask for the run to be published again; let the tool write smaller"
+        " files.",
+        r"exceeds GitHub's file size limit|remote: error: GH001|Cannot commit files larger than"
+        r"|blobs? which exceed the|is larger than the allowed size of|files larger than \d|Object too large \("
+        r"|files exceeding the (file )?size limit|exceeds? .{0,30}file size limit",
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "quota",
+        "The repository, or whom it belongs to, has used up the room that the host gives.",
+        "Get more room from the host, or begin a new dataset.",
+        r"(?i:over (its|the|your) .{0,20}quota|(?<!disk )quota (was |is |has been )?exceeded"
+        r"|exceed(s|ed) .{0,30}\bquota|repository has exceeded its size limit|repository.{0,40} size .{0,20}exceeds"
+        r"|repo(sitory)? size is over|exceed the allocated storage|above the storage limit)",
+    ),
+    Failure(
+        "push-too-large",
+        "The run has more data than the host takes in one push (2 GB at most of them; a proxy often less).",
+        "Raise the host's limit, if it is yours (`receive.maxInputSize`, the proxy's size of a request), and ask for"
+        " the run to be published again; let the tool write less in one run.",
+        r"pack exceeds maximum allowed size|(error:|HTTP|HTTP code =) 413\b|Request Entity Too Large"
+        r"|its size is greater than the maximum allowed|(?i:push (size )?exceeds|push is too large)",
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "rate-limited",
+        "The host allows only so many exchanges a minute, and there were more.",
+        "Nothing; if it lasts, let the node's tools run less often, or ask the host for more.",
+        r"(error:|HTTP|HTTP code =) 429\b"
+        r"|(?i:(secondary|request|api) rate limit|rate limit (\w+ )*(exceeded|reached)|exceeded .{0,20}rate limit"
+        r"|being rate.?limited|too many requests|requested too many times)",
+        retry=RATE_LIMITED,
+    ),
+    Failure(
+        "protected-branch",
+        "The host protects the branch: this node may not put commits on it directly.",
+        "On the host, allow the node's user to push to that branch.",
+        r"protected branch|GH006|TF402455|:refs/heads/[^\t]*\t\[remote rejected\] \(prohibited by",
+    ),
+    Failure(
+        "hook-declined",
+        "A hook or a rule of the host refuses the commit; git's words have its reason.",
+        "Change the rule for the node's user, or commit the files of the run by hand.",
+        r"hook declined|push declined due to",
+    ),
+    Failure(
+        "remote-disk-full",
+        "The remote's disk is full.",
+        "Make room there.",
+        r"unpacker error[\s\S]*(No space left|Disk quota exceeded)"
+        r"|(No space left|Disk quota exceeded)[\s\S]*unpacker error"
+        r"|remote: [^\n]*(No space left on device|Disk quota exceeded)",
+    ),
+    Failure(
+        "remote-not-writable",
+        "The host cannot store what it is sent.",
+        "Look at the rights in the remote's repository, and whether its disk is writable.",
+        r"unpacker error|remote: [^\n]*(Read-only file system|insufficient permission for adding an object)",
+    ),
+    Failure(
+        "disk-full",
+        "There is no room on this node's disk; the run's files may still have to be set aside.",
+        "Make room. Until then, the tool's next run waits if it shares a data directory.",
+        r"No space left on device|Disk quota exceeded",
+        error=DiskFull,
+        retry=AWAY,
+    ),
+    Failure(
+        "not-allowed",
+        "The node has no credentials, wrong ones, or no right to push.",
+        "As the node's user, try `git ls-remote URL` and `git push`; mend the key or token.",
+        r"Authentication failed|could not read Username|could not read Password|(error:|HTTP|HTTP code =) 40[13]\b"
+        r"|Permission denied|Permission to \S+ denied|[Aa]ccess denied|not exported|dubious ownership"
+        r"|not allowed to (push|upload|access)|marked as read.only|does not have write access|Too many authentication",
+    ),
+    Failure(
+        "host-key",
+        "The SSH host or its certificate is not known to this node, or its key has changed.",
+        "Find out whether the change is right; then put the key into `known_hosts` of the node's user, or the"
+        " certificate among those that the machine trusts.",
+        r"Host key verification failed|IDENTIFICATION HAS CHANGED|server certificate verification failed"
+        r"|SSL certificate problem|certificate subject name|no alternative certificate subject name",
+    ),
+    Failure(
+        "no-such-repository",
+        "There is no repository at that address, or it is hidden from this node.",
+        "Make it, bring it back, or get the right to see it.",
+        r"does not appear to be a git repository|[Rr]epository ('[^']*' )?(not found|does not exist)"
+        r"|could not be found or you don't have permission|(error:|HTTP|HTTP code =) 4(04|10)\b|[Nn]o such repository",
+    ),
+    Failure(
+        "object-format",
+        "The repository names its objects by SHA-256, which this version does not.",
+        "Make it anew without `--object-format=sha256`.",
+        r"does not support this repository's hash algorithm|mismatched algorithms",
+    ),
+    Failure(
+        "no-branch",
+        "The remote's HEAD names no branch that is there, and there are several.",
+        "Set it on the host: `git symbolic-ref HEAD refs/heads/main`.",
+    ),
+    Failure(
+        "atomic-unsupported",
+        "The host cannot change several refs in one step.",
+        "On the host, set `receive.advertiseAtomic` to true, or update its git.",
+        r"does not support --atomic push",
+    ),
+    Failure(
+        "refs-refused",
+        "The host takes branches only, and no other refs.",
+        "On the host, allow the node's user to write below `refs/mao/`.",
+        r"deny (updating|deleting) a hidden ref|funny refname|refusing to (create|update) ref|prohibited by"
+        r"|\t[^\t]*:refs/(?!heads/)[^\t]*\t\[remote rejected\]",
+    ),
+    Failure(
+        "refused-by-remote",
+        "The host refuses, for a reason of its own.",
+        "Read git's words.",
+        r"\[remote rejected\]|(error:|HTTP|HTTP code =) 4(?!08)\d\d\b",
+    ),
+    Failure(
+        "unreachable",
+        "There was no connection or no answer, or the host had a fault of its own (HTTP 5xx).",
+        "Nothing; if it lasts, look at the network and the host.",
+        r"Connection refused|Couldn't connect|Could not resolve host|unable to look up|Temporary failure in name"
+        r"|timed out|(error:|HTTP|HTTP code =) 5\d\d\b|curl \d+|unexpected disconnect|Connection (reset|closed)"
+        r"|No route to host|Network is unreachable|Name or service not known|Failed to connect|unable to access"
+        r"|hung up unexpectedly|Could not read from remote|[Bb]roken pipe|early EOF|Operation too slow",
+        error=RemoteUnreachable,
+        retry=AWAY,
+    ),
+    Failure(
+        "timed-out",
+        "git took longer than `git.time_limit` (10 minutes, if not set) and was ended.",
+        "Look at the connection; for very large files, raise the limit.",
+        error=RemoteUnreachable,
+        retry=AWAY,
+    ),
+    Failure(
+        "file-changed",
+        "A file of the run changed, or went away, while it was read.",
+        "Find out who writes into `runs/<id>/data`; nobody should.",
+        error=OutsideFailed,
+        retry=AWAY,
+    ),
+    Failure(
+        "git-failed",
+        "git failed in a way that is none of these; the node makes its cache of the dataset anew.",
+        "Read git's words; if it lasts, report it.",
+        error=GitFailed,
+        retry=AWAY,
+    ),
+    Failure(
+        "remote-rewritten",
+        "The branch no longer holds what this node saw there.",
+        "Find out what happened, and decide whether it shall stay so.",
+        error=RemoteRewritten,
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "path-clash",
+        "The run wrote a file where the dataset has a folder, or the reverse.",
+        "Rename the one in the dataset, and change the tool.",
+        error=PathClash,
+        retry=ONLY_WHEN_ASKED,
+    ),
+)
+
+_BY_CAUSE = {failure.cause: failure for failure in FAILURES}
+
+
+def classify(text: str) -> Failure | None:
+    """Which of `FAILURES` git's words tell of."""
+    return next((failure for failure in FAILURES if failure.pattern and re.search(failure.pattern, text)), None)
+
+
+def known(cause: str) -> Failure:
+    """What is known of the cause of an error; one that is not in the table is a failure of git."""
+    return _BY_CAUSE.get(cause, _BY_CAUSE["git-failed"])
+
+
+def pause(cause: str, attempts: int, first: float, longest: float) -> float | None:
+    """Seconds until an exchange is tried again; None if it is not before somebody asks for it.
+
+    Args:
+        cause: why it failed the last time.
+        attempts: that have failed, from 1.
+        first: the setting `publishing.first_pause`, in seconds.
+        longest: the setting `publishing.longest_pause`, in seconds.
+    """
+    retry = known(cause).retry
+    if retry is None:
+        return None
+    most = longest if retry.longest is None else min(longest, retry.longest * first)
+    doubled = retry.first * first * 2.0 ** min(attempts - 1, 60)
+    return max(retry.least, min(most, doubled))
+
+
+def spread(cause: str, seconds: float, chance: float) -> float:
+    """A `pause` with the part of it that is left to chance; `chance` is a random number from 0 to 1."""
+    retry = known(cause).retry
+    return seconds if retry is None else max(retry.least, seconds * (1 - retry.chance * chance))
