@@ -35,10 +35,8 @@ _BUSY = 60.0
 _SLOW, _LOOKS = 0.2, 4.0  # a push is slow that takes so many seconds more than so many looks at the remote
 _UNKNOWN = "Not a valid commit name"
 _MISSING = re.compile(r"(?:object not found: |Can't load tree )([0-9a-f]{40})")
-_LOST = re.compile(
-    r"\((fetch first|non-fast-forward|stale info|already exists|atomic push failed|atomic transaction failed"
-    r"|failed to update ref)"
-)
+_NOT_ALONE = re.compile(r"\((atomic push failed|atomic transaction failed|failed to update ref)")
+"""What git says of a ref without the reason, which stands elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +275,7 @@ class DatasetCache(BareCache):
             the refs that somebody else changed first, and which were left as they are.
 
         Raises:
-            OutsideFailed, DiskFull: its `cause` is one of `git.FAILURES`, and it holds git's own words.
+            OutsideFailed, DiskFull: its `cause` is one of `failures.FAILURES`, and it holds git's own words.
         """
         if not updates:  # git would push what its settings say
             return frozenset()
@@ -292,7 +290,8 @@ class DatasetCache(BareCache):
             lost = failure(output, args)
             if lost.cause != LOST_RACE:
                 raise lost
-            others = [line for line in refused if not _LOST.search(line)]
-            if others and not atomic:
-                raise failure(Output(output.status, "\n".join(others).encode(), ""), args)
+            others = [Output(1, line.encode(), "") for line in refused if not _NOT_ALONE.search(line)]
+            for other in (failure(words, args) for words in others):
+                if other.cause != LOST_RACE:
+                    raise other
             return frozenset(line.split("\t")[1].partition(":")[2] for line in refused)

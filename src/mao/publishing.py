@@ -91,7 +91,7 @@ def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float |
     try:
         return _advance(node, cache, runs, sent)
     except (OutsideFailed, DiskFull) as error:
-        recording.waiting(node, [*sent, *delivered], error)
+        recording.failed(node, [*sent, *delivered], error)
     except Conflict as error:
         recording.blocked(node, [*sent, *delivered], error)
     return None
@@ -184,7 +184,7 @@ def _send(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> None:
             raise
         runs = _still(node, runs)
         if len(runs) == 1:
-            recording.waiting(node, runs, error)
+            recording.failed(node, runs, error)
             return
         for half in (runs[: len(runs) // 2], runs[len(runs) // 2 :]):
             _send(node, cache, half)
@@ -199,8 +199,18 @@ def _give(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> None:
         try:
             folding.deliver(node, cache, tip, runs, delivered)
         except RemoteRefused:
-            cache.habits.refused_until = time.monotonic() + _REFUSED
-            _to_branch(node, cache, tip, runs)
+            _only_to_branch(node, cache, tip, runs)
+
+
+def _only_to_branch(node: LocalNode, cache: DatasetCache, tip: Tip, runs: list[Run]) -> None:
+    """Push `runs` to the branch, as the remote has refused them a ref of their own."""
+    cache.habits.refused_until = time.monotonic() + _REFUSED
+    try:
+        _to_branch(node, cache, tip, runs)
+    except MaoError as error:
+        if error.cause != LOST_RACE:  # it was not for the ref
+            cache.habits.refused_until = 0.0
+        raise
 
 
 def _to_branch(node: LocalNode, cache: DatasetCache, tip: Tip, runs: list[Run]) -> tuple[Tip, list[Run]]:

@@ -6,6 +6,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from mao import failures
 from mao.committing import described
 from mao.data_directory import publishable
 from mao.errors import PathClash, RemoteRewritten
@@ -79,14 +80,18 @@ def _ended(node: LocalNode, runs: Iterable[Run], state: PublicationState, reason
     node.store.save(*told)
 
 
-def waiting(node: LocalNode, runs: Iterable[Run], error: MaoError) -> None:
-    """`runs` wait for their next attempt: each time after a pause twice as long, a quarter of it by chance."""
+def failed(node: LocalNode, runs: Iterable[Run], error: MaoError) -> None:
+    """The attempt to publish `runs` failed: they wait for the next one, by the rule that its cause has for that."""
+    first, longest = node.config["publishing.first_pause"], node.config["publishing.longest_pause"]
+    chance = random.random()  # noqa: S311  # no secret; one for all, so that they go together
     told = []
     for run in _current(node, runs):
         attempts = (run.publication.attempts if run.publication else 0) + 1
-        longest: float = node.config["publishing.longest_pause"]
-        pause = min(longest, node.config["publishing.first_pause"] * 2 ** min(attempts - 1, 30))
-        next_try = now() + timedelta(seconds=pause * random.uniform(0.75, 1))  # noqa: S311  # no secret
+        pause = failures.pause(error.cause, attempts, first, longest)
+        if pause is None:
+            blocked(node, [run], error)
+            continue
+        next_try = now() + timedelta(seconds=failures.spread(error.cause, pause, chance))
         changes = {"attempts": attempts, "next_try_at": next_try}
         told.append(_unpublished(run, PublicationState.WAITING, error.cause, error.detail, **changes))
     node.store.save(*told)
