@@ -125,6 +125,9 @@ SETTINGS: dict[str, Setting] = {
     "publishing.longest_pause": Setting(
         _seconds(_YEAR), "3600", "Seconds that the growing pauses between pushes reach at most."
     ),
+    "publishing.dataset_limit": Setting(
+        _size, "10 GB", "Size of a dataset past which its host warns; `mao dataset show` tells how far away it is."
+    ),
 }
 
 
