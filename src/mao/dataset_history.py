@@ -147,7 +147,7 @@ class DatasetHistory:
                 "The remote cannot send commits without their files (uploadpack.allowFilter is off there).",
                 cause="no-filter",
             )
-        if "not our ref" not in output.err and "no such remote ref" not in output.err:
+        if _NOWHERE not in output.err:  # in whatever words, a remote that can be asked says that it has no such commit
             raise failure(output, args)
 
     def _settings(self) -> list[str]:
