@@ -88,6 +88,9 @@ def test_shares_tell_who_adds_most() -> None:
         ([added(50, 9 * GB), added(0, 30 * 5 * MB)], [WarningKind.NEAR_LIMIT]),
         ([added(50, 9 * GB), added(0, 30 * 4 * MB)], []),
         ([added(50, 10 * GB)], [WarningKind.PAST_LIMIT]),
+        ([added(5, 3 * GB), added(0, GB)], []),  # the first days may have brought what was there before
+        ([added(6, 3 * GB), added(0, GB)], [WarningKind.NEAR_LIMIT]),
+        ([added(0, 6 * GB)], [WarningKind.NEAR_LIMIT]),
     ],
 )
 def test_the_limit_is_told_half_a_year_before(rows: list[Added], kinds: list[WarningKind]) -> None:

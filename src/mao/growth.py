@@ -22,6 +22,8 @@ WINDOW = 30
 """Days over which growth is measured."""
 SOON = 180
 """Days before a limit from which on it is told."""
+SETTLED = 7
+"""Days from which on growth tells what is to come: a first day may bring what was collected over years."""
 MANY_FILES = 10_000
 """How many names in one folder are many: each commit to it writes the list of them anew."""
 OFTEN = 10
@@ -31,6 +33,7 @@ FILE_LIMIT = 100 * 1000**2
 
 _NAME_SIZE = 30  # of a name in a folder's list, compressed: its blob's id cannot be (measured: 30 MB for a million)
 _SHARE = 100  # a file whose history costs less than this part of the limit is not worth a word
+_FILE_A_RUN = "Have each run write a file of its own, with what is new."
 _YEAR = 365
 _DAY = timedelta(days=1)
 
@@ -63,7 +66,9 @@ class GrowthWarning(Value):
     path: str | None = None
     """The file or folder in the dataset; None for the whole of it. The uppermost folder is `.`."""
     detail: str
-    """What it is, with figures, and what to do."""
+    """What it is, with figures."""
+    advice: str
+    """What to do."""
 
 
 class Added(Value):
@@ -199,17 +204,18 @@ def _shares(recent: list[Added]) -> tuple[Share, ...]:
 
 
 def _limit_warnings(grown: Growth) -> tuple[GrowthWarning, ...]:
-    act = "Begin a new dataset: name another repository in the tool's Data.Repo and update the tool."
+    advice = "Begin a new dataset: name another repository in the tool's Data.Repo, and update the tool."
     size, limit = _megabytes(grown.size), _megabytes(grown.limit)
     if grown.size >= grown.limit:
-        detail = f"{size} were published to it, past the {limit} from which its host warns. {act}"
-        return (GrowthWarning(kind=WarningKind.PAST_LIMIT, detail=detail),)
-    if grown.days_to_limit is not None and grown.days_to_limit < SOON:
+        detail = f"{size} were published to it, past the {limit} from which its host warns."
+        return (GrowthWarning(kind=WarningKind.PAST_LIMIT, detail=detail, advice=advice),)
+    settled = grown.days >= SETTLED or 2 * grown.size >= grown.limit
+    if settled and grown.days_to_limit is not None and grown.days_to_limit < SOON:
         detail = (
             f"{size} were published to it, and {_megabytes(grown.size_per_day)} come each day: in"
-            f" {grown.days_to_limit} days it is past the {limit} from which its host warns. {act}"
+            f" {grown.days_to_limit} days it is past the {limit} from which its host warns."
         )
-        return (GrowthWarning(kind=WarningKind.NEAR_LIMIT, detail=detail),)
+        return (GrowthWarning(kind=WarningKind.NEAR_LIMIT, detail=detail, advice=advice),)
     return ()
 
 
@@ -230,8 +236,8 @@ def history_warning(file: Repeated) -> GrowthWarning:
         kind=kind,
         path=file.path,
         detail=f"It {how}: it was published {file.times:,} times and has {_megabytes(file.size)}. git keeps each"
-        f" version whole: {_megabytes(file.total)} so far, before compression{year}. Have each run write a file of its"
-        " own, with what is new in it.",
+        f" version whole: {_megabytes(file.total)} so far, before compression{year}.",
+        advice=_FILE_A_RUN,
     )
 
 
@@ -242,8 +248,8 @@ def versions_warning(count: int, size: int, limit: int) -> GrowthWarning | None:
     return GrowthWarning(
         kind=WarningKind.REPEATED_FILES,
         detail=f"{count:,} files were published {OFTEN} times or more. git keeps each version whole: their older ones"
-        f" have {_megabytes(size)}, before compression. Have each run write files of its own, with what is new in"
-        " them.",
+        f" have {_megabytes(size)}, before compression.",
+        advice=_FILE_A_RUN,
     )
 
 
@@ -253,7 +259,8 @@ def folder_warning(folder: str, entries: int) -> GrowthWarning:
         kind=WarningKind.MANY_FILES,
         path=folder or ".",
         detail=f"It has {entries:,} names from this node. Each commit to it writes the list of them anew, some"
-        f" {_megabytes(entries * _NAME_SIZE)}. Have the tool write into dated folders, such as 2026/2026-11-24.",
+        f" {_megabytes(entries * _NAME_SIZE)}.",
+        advice="Have the tool write into dated folders, such as 2026/2026-11-24.",
     )
 
 
@@ -265,7 +272,8 @@ def file_warning(path: str, size: int, days: float | None = None) -> GrowthWarni
         kind=WarningKind.LARGE_FILE,
         path=path,
         detail=f"It has {_megabytes(size)}{soon}. The usual hosts refuse a push with a file of more than {limit}, and"
-        " the run that wrote it would stay unpublished. Have the tool split or compress it.",
+        " the run that wrote it would stay unpublished.",
+        advice="Have the tool split it, or compress it.",
     )
 
 
