@@ -3,8 +3,8 @@
     python benchmarks/growth.py [--commits N]
 
 All runs are this node's own, one a commit. The first survey fetches and reads every commit and every run; its floor is
-git alone: fetch the commits without trees, and print their trailers. The floor of the next ones is `git ls-remote` with nothing
-new, and the same fetch and print with one new commit. Goal: the next ones about a second or less with 100,000 of both.
+git alone, which fetches the commits without trees and prints their trailers. With nothing new the floor is
+`git ls-remote`; with one new commit, git alone again. Goal: about a second, but for the first time.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import settings
+from mao.catalogue import Dataset, dataset_key
 from mao.errors import DatasetNotFound
 from mao.growth import Source, WarningKind
 from mao.local_node import LocalNode, opened
@@ -15,6 +16,7 @@ from mao.registering import register_dataset
 from mao.run import PublicationState, RunState
 from mao.surveying import survey
 from mao.values import now
+from serving import hanging_server
 from support import bare, commit, git
 from test_dataset_history import said
 from test_tally import a_run
@@ -70,6 +72,18 @@ def test_a_remote_that_is_away_leaves_what_was_counted_before(node: LocalNode, t
     assert (grown.source, grown.size, grown.counted_at) == (Source.HISTORY, 5 * MB, before.counted_at)
     assert grown.problem is not None
     assert "data.git" in grown.problem
+
+
+def test_a_remote_that_never_answers_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    hasty = {"git.allow_http": "true", "git.time_limit": "0.5"}
+    with hanging_server() as (url, _), opened(settings(tmp_path / "home", **hasty)) as node:
+        dataset = Dataset(name="data", url=url, registered_by="alpha", registered_at=now())
+        node.mirror.catch_up(node.registry.put(dataset_key("data"), dataset.model_dump_json().encode(), if_revision=0))
+        published(node, 3 * MB)
+        grown = survey(node, "data")
+        assert (grown.source, grown.size) == (Source.OWN_RUNS, 3 * MB)
+        assert grown.problem is not None
+        assert "timed out" in grown.problem
 
 
 def test_without_any_history_this_nodes_own_runs_tell(node: LocalNode, tmp_path: Path, remote: Path) -> None:
