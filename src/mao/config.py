@@ -147,6 +147,9 @@ SETTINGS: dict[str, Setting] = {
         "3600",
         "Seconds that the growing pauses reach at most; a host that limits pushes is given a minute in any case.",
     ),
+    "publishing.dataset_limit": Setting(
+        _size, "10 GB", "Size of a dataset past which its host warns; `mao dataset show` tells how far away it is."
+    ),
 }
 
 
