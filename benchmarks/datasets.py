@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Layout: TypeAlias = Literal["dated", "flat", "commits"]
-"""dated: YYYY/MM/DD, 280 files a day, one commit a day. flat: one folder, one commit. commits: dated, one commit a file."""
+"""dated: YYYY/MM/DD, 280 files and one commit a day. flat: one folder, one commit. commits: dated, a commit a file."""
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 A_DAY = 280
@@ -43,7 +43,7 @@ def _content(number: int) -> bytes:
 
 
 def blob_id(content: bytes) -> str:
-    """git's name for a file's content."""
+    """Git's name for a file's content."""
     return hashlib.sha1(b"blob %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
 
 
@@ -69,7 +69,7 @@ def remote(keep: Path, layout: Layout, files: int) -> Path:
 
 
 def copy(source: Path, target: Path) -> Path:
-    """A repository like `source`. Files are shared where the disk can: git replaces files and never writes into them."""
+    """A repository like `source`. Its files are shared where the disk can: git replaces files."""
     target.parent.mkdir(parents=True, exist_ok=True)
     linked = subprocess.run(["cp", "-a", "-l", "--", source, target], capture_output=True, check=False)
     if linked.returncode:  # the two are on different disks
@@ -92,7 +92,9 @@ def _make_dated(repository: Path, layout: Layout, files: int) -> None:
     def stream() -> Iterator[bytes]:
         for number in range(files):
             if number % step == 0:
-                yield b"commit refs/heads/main\ncommitter a <a@example.org> %d +0000\ndata 4\nsync\n" % (_EPOCH + number)
+                yield b"commit refs/heads/main\ncommitter a <a@example.org> %d +0000\ndata 4\nsync\n" % (
+                    _EPOCH + number
+                )
             content = _content(number)
             yield b"M 100644 inline %s\ndata %d\n%s\n" % (path_of(layout, number).encode(), len(content), content)
 

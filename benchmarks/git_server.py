@@ -103,6 +103,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
         path, _, query = self.path.partition("?")
         environment = os.environ | GIT_ENVIRONMENT
         environment |= {
@@ -129,8 +135,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.up[repository] += self.received.count
         self.server.down[repository] += self.sent.count
         self.received.count = self.sent.count = 0
-
-    do_POST = do_GET
 
     def _body(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import datasets
 from publisher import publisher
+
 from support import GIT_ENVIRONMENT, git
 
 if TYPE_CHECKING:
@@ -206,7 +207,6 @@ class Datalad(Worktree):
         self._datalad("push", "--to", "origin", cwd=self.clone)
 
     def _datalad(self, *args: str, cwd: Path) -> None:
-        # datalad finds git-annex beside itself.
         environment = os.environ | GIT_ENVIRONMENT
         done = subprocess.run(["datalad", *args], cwd=cwd, env=environment, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()

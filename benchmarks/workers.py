@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import psutil
-
 import datasets
-from support import GIT_ENVIRONMENT
+import psutil
 from ways import WAYS, Mao, Place, published, seconds_of
+
+from support import GIT_ENVIRONMENT
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
