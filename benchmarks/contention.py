@@ -36,7 +36,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import datasets
 from history import Made, faults
 from publisher import publisher
-
 from support import GIT_ENVIRONMENT, git
 
 if TYPE_CHECKING:
@@ -214,7 +213,8 @@ def _latency(runs: list[Outcome], moments: list[float | None]) -> str:
     return f"p50 {took[len(took) // 2]:.2f} s, p95 {took[len(took) * 95 // 100]:.2f} s, most {took[-1]:.2f} s"
 
 
-def compare(work: Path, source: Path, publishers: int, options: argparse.Namespace) -> None:
+def compare(work: Path, source: Path, publishers: int, options: argparse.Namespace) -> bool:
+    """Whether all arrived as it should."""
     remote, exec_path = datasets.copy(source, work / "remote.git"), counting(work / "git-core")
     folder = datasets.new_path("dated", options.files, "").rstrip("/")
     os.environ["GIT_EXEC_PATH"] = str(exec_path)
@@ -230,6 +230,7 @@ def compare(work: Path, source: Path, publishers: int, options: argparse.Namespa
     if unmade := publishers * (options.runs + 1) - len(made):
         wrong.append(f"{unmade} runs were not made: the patience was over before")
     show(outcomes, pushed, floor_rate, wrong)
+    return not wrong
 
 
 def main() -> None:
@@ -243,11 +244,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
+    right = True
     for publishers in options.publishers:
         with tempfile.TemporaryDirectory(dir=options.keep) as name:  # on the same disk, so that copies share files
             work = Path(name).absolute()
             source = datasets.remote((options.keep or work).absolute(), "dated", options.files)
-            compare(work, source, publishers, options)
+            right = compare(work, source, publishers, options) and right
+    if not right:
+        sys.exit("some of what was published is not as it should be")  # a bug, whatever the figures
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from datasets import blob_id
-
 from support import git
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ class Publisher:
     """Publishes to one remote.
 
     `safe` and `there` tell when the remote, and its branch, were known to hold a run, by the run's id, in seconds of
-    the machine's monotonic clock, which all processes share.
+    the machine's monotonic clock, which all processes share. `refused` tells why a run needs a decision.
     """
 
     def __init__(self, node: LocalNode, remote: str) -> None:
@@ -40,6 +40,7 @@ class Publisher:
         self._newest = ""
         self.safe: dict[str, float] = {}
         self.there: dict[str, float] = {}
+        self.refused: dict[str, str] = {}
         node.listen(self._changed.set)
 
     def ran(self, files: Mapping[str, bytes]) -> Run:
@@ -77,10 +78,13 @@ class Publisher:
         self._node.store.save(run.moved(RunState.PUBLISHING, publication=publication), flush=False)
 
     def wait(self, known: Mapping[str, float], run_id: str, patience: float) -> float | None:
-        """When `run_id` came into `known` (`safe` or `there`), waited for; None if it did not within `patience` s."""
+        """When `run_id` came into `known` (`safe` or `there`), waited for.
+
+        None if it was refused, or was not there within `patience` seconds.
+        """
         deadline = time.monotonic() + patience
         self._look()
-        while run_id not in known and time.monotonic() < deadline:
+        while not (run_id in known or run_id in self.refused) and time.monotonic() < deadline:
             self._changed.wait(0.5)
             self._look()
         return known.get(run_id)
@@ -96,6 +100,8 @@ class Publisher:
                 self.there.setdefault(event.key, moment)
             if arrived or publication.get("delivered_at") or publication.get("state") == "delivered":
                 self.safe.setdefault(event.key, moment)
+            if publication.get("state") == "blocked":
+                self.refused[event.key] = publication["message"]
 
 
 @contextmanager

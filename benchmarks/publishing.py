@@ -169,7 +169,8 @@ def _time(seconds: float | None) -> str:
 
 
 def _size(count: float) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+    unit, name = (1e9, "GB") if count >= 1e9 else (1e6, "MB") if count >= 1e6 else (1e3, "kB")
+    return f"{count / unit:.1f} {name}"
 
 
 HEAD = ("way", "first", "wire", "safe", "/floor", "branch", "/push", "CPU", "up", "down", "disk", "memory")

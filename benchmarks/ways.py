@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import datasets
 from publisher import publisher
-
 from support import GIT_ENVIRONMENT, git
 
 if TYPE_CHECKING:
@@ -87,11 +86,15 @@ class Mao(Way):
     def publish(self) -> None:
         assert self._run is not None
         self._publisher.publish(self._run)
-        assert self._publisher.wait(self._publisher.safe, self._run.id, PATIENCE), "it was not delivered"
+        self._wait(self._publisher.safe)
 
     def settle(self) -> None:
+        self._wait(self._publisher.there)
+
+    def _wait(self, known: Mapping[str, float]) -> None:
         assert self._run is not None
-        assert self._publisher.wait(self._publisher.there, self._run.id, PATIENCE), "it was not published"
+        arrived = self._publisher.wait(known, self._run.id, PATIENCE)
+        assert arrived, self._publisher.refused.get(self._run.id, "it did not arrive")
 
     def kept(self) -> list[Path]:
         home = self.place.work / "home"

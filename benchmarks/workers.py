@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import datasets
 import psutil
-from ways import WAYS, Mao, Place, published, seconds_of
 
+import datasets
 from support import GIT_ENVIRONMENT
+from ways import WAYS, Mao, Place, published, seconds_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Event
 
 _LOOK = 0.005
 """Seconds between two looks at the memory of a way."""
@@ -69,7 +70,8 @@ class Worker:
         self._own = WAYS[name] is Mao  # whether the process itself is part of the way
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, name, place))
+        self._publishing = context.Event()
+        self._process = context.Process(target=_work, args=(theirs, self._publishing, name, place))
         self._process.start()
         theirs.close()
         self._pipe.recv()
@@ -95,7 +97,7 @@ class Worker:
             root = psutil.Process(self._process.pid)
             while not done.wait(_LOOK):
                 with suppress(psutil.Error):
-                    most[0] = max(most[0], self._memory(root))
+                    most[0] = max(most[0], self._memory(root) if self._publishing.is_set() else 0)
 
         thread = threading.Thread(target=watch)
         thread.start()
@@ -125,7 +127,7 @@ class Worker:
         self._process.join()
 
 
-def _work(pipe: Connection, name: str, place: Place) -> None:
+def _work(pipe: Connection, publishing: Event, name: str, place: Place) -> None:
     os.environ.update(GIT_ENVIRONMENT)
     place.work.mkdir(parents=True)
     way = None
@@ -145,7 +147,9 @@ def _work(pipe: Connection, name: str, place: Place) -> None:
                 set_up, used = (time.perf_counter() - begun if first else 0.0), _cpu() - before
                 way.prepare(files)
                 before = _cpu()
+                publishing.set()
                 safe, branch = seconds_of(way)
+                publishing.clear()
                 cpu = used * first + _cpu() - before
                 assert branch is None or published(place, files), "the branch does not have it"
                 pipe.send(Taken(set_up + safe, None if branch is None else set_up + branch, cpu))
