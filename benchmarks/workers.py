@@ -71,7 +71,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._publishing = context.Event()
-        self._process = context.Process(target=_work, args=(theirs, self._publishing, name, place))
+        arguments = (theirs, self._publishing, name, place)
+        self._process = context.Process(target=_work, args=arguments, daemon=True)  # goes if the benchmark is ended
         self._process.start()
         theirs.close()
         self._pipe.recv()
