@@ -135,6 +135,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.up[repository] += self.received.count
         self.server.down[repository] += self.sent.count
         self.received.count = self.sent.count = 0
+        self.wfile.flush()  # not before it is counted: with the last of it, git may be done
 
     def _body(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -165,4 +166,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         while chunk := output.read1(1 << 16):  # type: ignore[attr-defined]  # a pipe of Popen is buffered
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         self.wfile.write(b"0\r\n\r\n")
-        self.wfile.flush()
