@@ -1,0 +1,281 @@
+"""A dataset cloned to be read: an ordinary git repository with a work tree, of all files or of some folders.
+
+With some folders it is a partial clone without trees, and its work tree and index are sparse. That it is a promisor,
+so that git brings by itself what else it is asked for, stands in a file of its own that is away while the node works
+here: then a missing object is an error, and never a silent download of everything.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mao.errors import CloneChanged, FolderNotFound, MaoError
+from mao.folder_trees import ALONE, WHOLE, FolderTrees
+from mao.git import failure, fetchable
+from mao.workspace import fsync, remove_tree, write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mao.git import Git
+    from mao.installation import Clone
+
+    Bring = Callable[..., None]
+    """Runs a git command that takes its time: `bring(*args, cwd=...)`."""
+
+# Without these git would look for a repository above the clone if the clone's own is broken, and reset that one.
+HERE = ("--git-dir=.git", "--work-tree=.")
+
+_PROMISE = "mao-promisor"  # in .git, included by its config
+_SWITCHING = "mao-switching"  # in .git while the files change
+_PROMISOR = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=tree:0")
+# Otherwise git looks for .gitmodules, and brings all trees to find it.
+_FETCH = ("fetch", "--progress", "--no-tags", "--recurse-submodules=no")
+# A reflog would keep every commit that was ever here.
+_UNLOGGED = ("-c", "core.logAllRefUpdates=false")
+# git's own defaults, but that large packs are left alone.
+_PACKING = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.bigPackThreshold=64m")
+_NOTHING_SINCE = "no commits selected for shallow requests"
+_UNFILTERED = "filtering not recognized by server"
+_IN_THE_WAY = ("not uptodate", "would be overwritten", "would be removed", "would lose untracked", "untracked working")
+_MOST_IDS = 10_000  # in one command line
+_NEAR, _ALL = 1000, 2**31 - 1  # commits
+
+
+@dataclass(frozen=True, slots=True)
+class CloneDirectory:
+    """The directory of one clone. One thread uses it at a time (the node's lock on the clone sees to that).
+
+    Args:
+        git: as the node calls it.
+        path: of the work tree.
+        bring: runs what talks to the remote.
+    """
+
+    git: Git
+    path: Path
+    bring: Bring
+
+    def head(self) -> str | None:
+        """The commit that is checked out."""
+        return self._commit("HEAD")
+
+    def changes(self, head: str | None) -> list[str]:
+        """What was changed by hand since `head` was checked out, as `git status` has it."""
+        if (self.path / ".git" / _SWITCHING).exists():
+            return []  # a switch that failed; the next one goes over it
+        listed = self.git.run(*HERE, "status", "--porcelain", "--untracked-files=normal", cwd=self.path)
+        changed = listed.decode("utf-8", "replace").splitlines()
+        if not changed and self.head() not in {head, self._commit("FETCH_HEAD")}:
+            changed = ["commits that were made here"]
+        return changed
+
+    def make(self, clone: Clone, aside: Path) -> None:
+        """Clone the dataset; it appears here when it is complete.
+
+        Raises:
+            FolderNotFound
+            OutsideFailed, DiskFull: git's words say why; nothing is here.
+        """
+        part = CloneDirectory(self.git, aside / "clone", self.bring)
+        if clone.folders:
+            part._clone_folders(clone)
+        else:
+            _with_depth(clone, lambda *depth: part._clone(clone, *depth))
+        part.path.rename(self.path)
+        fsync(self.path.parent)
+
+    def _clone(self, clone: Clone, *options: str) -> None:
+        remove_tree(self.path)  # what a first try left
+        url = fetchable(clone.url)
+        self.bring(*_UNLOGGED, "clone", "--progress", *options, "--", url, str(self.path), cwd=self.path.parent)
+
+    def _clone_folders(self, clone: Clone) -> None:
+        options = ("--no-checkout", "--no-tags", "--single-branch", ALONE)
+        _with_depth(clone, lambda *depth: self._clone(clone, *options, *depth))
+        for key in ("remote.origin.promisor", "remote.origin.partialclonefilter"):
+            self.git.run(*HERE, "config", "--unset-all", key, cwd=self.path)
+        # The newest commit has no parent here: `git show` would list, and therefore bring, the whole dataset.
+        for key, value in (("log.showRoot", "false"), ("include.path", _PROMISE)):
+            self.git.run(*HERE, "config", key, value, cwd=self.path)
+        with self._keeping_promise(clone):
+            head = self._commit("HEAD")
+            self._supply(clone, head, None)
+            self._narrow(clone)
+            if head:
+                self.git.run(*HERE, "reset", "--quiet", "--hard", head, cwd=self.path)
+
+    def refresh(self, clone: Clone, aside: Path) -> str | None:
+        """Bring what is new, and what is to be here besides.
+
+        Returns:
+            The head that the clone had, if the branch was rewritten and does not lead to it any more.
+
+        Raises:
+            FolderNotFound: one of those that are asked for; nothing has changed.
+            CloneChanged: a file that is to change was changed by hand; it stays.
+            OutsideFailed, DiskFull: git's words say why; what was here is still here.
+        """
+        self._sweep()
+        if not self._is_partial():
+            _with_depth(clone, lambda *depth: self._fetch(clone, *depth))
+            head = self._commit("FETCH_HEAD")
+            self._switch(head)
+        else:
+            with self._keeping_promise(clone):
+                option = ALONE if clone.folders else WHOLE
+                _with_depth(clone, lambda *depth: self._fetch(clone, option, *depth))
+                head = self._commit("FETCH_HEAD")
+                self._supply(clone, head, self.head())
+                self._switch(head)
+                self._narrow(clone)
+        led = not head or not clone.head or self._leads_to(clone.head, head, aside)
+        self._tidy()
+        return None if led else clone.head
+
+    def _sweep(self) -> None:
+        """Take away what a killed git left: the node's lock on the clone is held."""
+        for lock in (*self.path.glob(".git/*.lock"), *self.path.glob(".git/*/**/*.lock")):
+            lock.unlink()
+
+    def _fetch(self, clone: Clone, *options: str) -> None:
+        promisor = _PROMISOR if self._is_partial() else ()
+        if clone.history and (self.path / ".git" / "shallow").exists():
+            options = (*options, "--unshallow")
+        self.bring(*HERE, *_UNLOGGED, *promisor, *_FETCH, *options, "origin", cwd=self.path)
+
+    def _objects(self, option: str, ids: list[str]) -> None:
+        settings = (*_PROMISOR, "-c", "fetch.negotiationAlgorithm=noop")
+        for at in range(0, len(ids), _MOST_IDS):
+            some = ids[at : at + _MOST_IDS]
+            self.bring(*HERE, *settings, *_FETCH, "--no-write-fetch-head", option, "origin", *some, cwd=self.path)
+
+    def _supply(self, clone: Clone, head: str | None, before: str | None) -> None:
+        if head is None:
+            if clone.further:
+                raise FolderNotFound(f"'{clone.dataset}' has no commit yet, and so no folder '{clone.further[0]}'.")
+            return
+        trees = FolderTrees(self.git, self.path / ".git", self._objects)
+        kept = [folder for folder in clone.folders if folder not in clone.further]
+        if kept:
+            trees.supply(head, kept, before)
+        if clone.further:
+            trees.supply(head, clone.further, strict=True)
+        if not clone.folders and self._setting("core.sparseCheckout"):
+            trees.supply(head, ())
+
+    def _narrow(self, clone: Clone) -> None:
+        """Have the work tree hold what it is to hold."""
+        if clone.further:
+            options = ("--cone", "--sparse-index", "--stdin")
+            given = "".join(f"{_quoted(folder)}\n" for folder in clone.folders).encode()
+            self.git.run(*HERE, "sparse-checkout", "set", *options, cwd=self.path, given=given)
+        elif not clone.folders and self._setting("core.sparseCheckout"):
+            self.git.run(*HERE, "sparse-checkout", "disable", cwd=self.path)
+
+    def _switch(self, head: str | None) -> None:
+        """Check out `head`. What was changed by hand stays, unless a switch was killed here: its files look so, too."""
+        if head is None:
+            return
+        marker = self.path / ".git" / _SWITCHING
+        if marker.exists() or self.head() is None:
+            self.git.run(*HERE, *_UNLOGGED, "reset", "--quiet", "--hard", head, cwd=self.path)
+        else:
+            marker.touch()
+            args = (*HERE, *_UNLOGGED, "reset", "--quiet", "--keep", head)
+            output = self.git.attempt(*args, cwd=self.path)
+            if output.status != 0 and any(words in output.err for words in _IN_THE_WAY):
+                marker.unlink()
+                raise CloneChanged(
+                    f"{self.path} was changed while it was refreshed:\n{output.err}\nMove that away first."
+                )
+            if output.status != 0:
+                raise failure(output, args)
+        marker.unlink(missing_ok=True)
+
+    @contextmanager
+    def _keeping_promise(self, clone: Clone) -> Iterator[None]:
+        promise = self.path / ".git" / _PROMISE
+        promise.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            left_out = "\tpartialclonefilter = tree:0\n" if clone.folders else ""
+            write_durably(promise, f'[remote "origin"]\n\tpromisor = true\n{left_out}'.encode())
+
+    def _is_partial(self) -> bool:
+        return self._setting("include.path") == _PROMISE
+
+    def _setting(self, key: str) -> str:
+        return self.git.attempt(*HERE, "config", "--get", key, cwd=self.path).out.decode().strip()
+
+    def _commit(self, name: str) -> str | None:
+        output = self.git.attempt(*HERE, "rev-parse", "--verify", "--quiet", f"{name}^0", cwd=self.path)
+        return output.out.decode().strip() or None
+
+    def _leads_to(self, before: str, head: str, aside: Path) -> bool:
+        """Whether `head` is `before` or has it in its history; also if that cannot be found out."""
+        if before == head or _is_ancestor(self.git, before, head, self.path):
+            return True
+        if not (self.path / ".git" / "shallow").exists():
+            return False
+        probe = aside / "probe"
+        self.git.run("init", "--quiet", "--bare", "--template=", str(probe), cwd=aside)
+        (probe / "objects" / "info").mkdir(exist_ok=True)
+        (probe / "objects" / "info" / "alternates").write_text(f"{self.path / '.git' / 'objects'}\n")
+        (probe / "shallow").write_text(f"{before}\n")
+        self.git.run("update-ref", "refs/heads/before", before, cwd=probe)
+        shown = self.git.run("log", "--no-walk", "--format=%ct", before, head, cwd=probe).split()
+        url = f"remote.origin.url={self._setting('remote.origin.url')}"
+        fetch = ("-c", url, *_PROMISOR, *_FETCH, "--no-write-fetch-head", ALONE)
+        for depth in (_since(min(map(int, shown))), f"--depth={_NEAR}", f"--depth={_ALL}"):
+            output = self.git.attempt(*fetch, depth, "origin", head, cwd=probe)
+            if _is_ancestor(self.git, before, head, probe):
+                return True
+            if output.status != 0 or _UNFILTERED in output.err:
+                return True
+        return False
+
+    def _tidy(self) -> None:
+        """Forget where histories ended that are not here any more, and have git pack what has piled up."""
+        shallow = self.path / ".git" / "shallow"
+        ends = set(shallow.read_text().split()) if shallow.exists() else set()
+        if len(ends) > 1:
+            listed = self.git.attempt(*HERE, "rev-list", "--all", "--reflog", "HEAD", cwd=self.path)
+            here = ends.intersection(listed.out.decode().split())
+            if listed.status == 0 and here:
+                with suppress(FileExistsError), shallow.with_name("shallow.lock").open("x") as lock:
+                    lock.write("".join(f"{end}\n" for end in sorted(here)))
+                    lock.flush()
+                    shallow.with_name("shallow.lock").replace(shallow)
+        self.git.attempt(*HERE, *_PACKING, "gc", "--auto", "--quiet", cwd=self.path)
+
+
+def _with_depth(clone: Clone, run: Callable[..., None]) -> None:
+    """`run` with git's option for how much of the history is wanted."""
+    if clone.history or clone.since is None:
+        run(*(() if clone.history else ("--depth=1",)))
+        return
+    try:
+        run(_since(int(clone.since.timestamp())))
+    except MaoError as error:
+        if _NOTHING_SINCE not in error.detail:
+            raise
+        run("--depth=1")
+
+
+def _since(seconds: int) -> str:
+    return f"--shallow-since=@{max(seconds, 1)} +0000"
+
+
+def _is_ancestor(git: Git, before: str, head: str, repository: Path) -> bool:
+    return git.attempt("merge-base", "--is-ancestor", before, head, cwd=repository).status == 0
+
+
+def _quoted(folder: str) -> str:
+    """`folder` as `git sparse-checkout --stdin` takes it."""
+    escaped = folder.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"' if folder.startswith('"') else folder
