@@ -119,7 +119,8 @@ def test_a_clone_of_a_folder_has_its_files_and_brings_no_others(place: Place) ->
     place.bring(DAY)
 
     assert place.files() == {"README", *day()}
-    assert place.objects() == FILES + 1 + 5  # the files, README, the trees down to the folder, the commit
+    beside = 1 + DAYS - 1  # the trees of the other month and of the other days, without their files
+    assert place.objects() == FILES + 1 + 5 + beside  # the files, README, the trees down to the folder, the commit
     assert place.changes() == []
     assert git("status", "--porcelain", cwd=place.path) == ""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mao.errors import CloneChanged, FolderNotFound, MaoError
 from mao.folder_trees import ALONE, WHOLE, FolderTrees
-from mao.git import failure, fetchable
+from mao.git import Output, failure, fetchable
 from mao.workspace import fsync, remove_tree, write_durably
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ _PACKING = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.bigPack
 _NOTHING_SINCE = "no commits selected for shallow requests"
 _UNFILTERED = "filtering not recognized by server"
 _IN_THE_WAY = ("not uptodate", "would be overwritten", "would be removed", "would lose untracked", "untracked working")
+_PRESENT = "already exists, no checkout"
 _MOST_IDS = 10_000  # in one command line
 _NEAR, _ALL = 1000, 2**31 - 1  # commits
 
@@ -102,11 +103,8 @@ class CloneDirectory:
         for key, value in (("log.showRoot", "false"), ("include.path", _PROMISE)):
             self.git.run(*HERE, "config", key, value, cwd=self.path)
         with self._keeping_promise(clone):
-            head = self._commit("HEAD")
-            self._supply(clone, head, None)
+            self._supply(clone, self._commit("HEAD"), None)
             self._narrow(clone)
-            if head:
-                self.git.run(*HERE, "reset", "--quiet", "--hard", head, cwd=self.path)
 
     def refresh(self, clone: Clone, aside: Path) -> str | None:
         """Bring what is new, and what is to be here besides.
@@ -123,15 +121,14 @@ class CloneDirectory:
         if not self._is_partial():
             _with_depth(clone, lambda *depth: self._fetch(clone, *depth))
             head = self._commit("FETCH_HEAD")
-            self._switch(head)
+            self._switch(clone, head)
         else:
             with self._keeping_promise(clone):
                 option = ALONE if clone.folders else WHOLE
                 _with_depth(clone, lambda *depth: self._fetch(clone, option, *depth))
                 head = self._commit("FETCH_HEAD")
                 self._supply(clone, head, self.head())
-                self._switch(head)
-                self._narrow(clone)
+                self._switch(clone, head)
         led = not head or not clone.head or self._leads_to(clone.head, head, aside)
         self._tidy()
         return None if led else clone.head
@@ -168,33 +165,51 @@ class CloneDirectory:
             trees.supply(head, ())
 
     def _narrow(self, clone: Clone) -> None:
-        """Have the work tree hold what it is to hold."""
-        if clone.further:
-            options = ("--cone", "--sparse-index", "--stdin")
+        """Have the work tree hold what it is to hold; what is in it stays."""
+        if clone.folders:
+            options = ("set", "--cone", "--sparse-index", "--stdin")
             given = "".join(f"{_quoted(folder)}\n" for folder in clone.folders).encode()
-            self.git.run(*HERE, "sparse-checkout", "set", *options, cwd=self.path, given=given)
-        elif not clone.folders and self._setting("core.sparseCheckout"):
-            self.git.run(*HERE, "sparse-checkout", "disable", cwd=self.path)
+        else:
+            options, given = ("disable",), b""
+        # With an index, git would read all trees to make it anew; what is not here would silently be gone from it.
+        (self.path / ".git" / "index").unlink(missing_ok=True)
+        self.git.run(*HERE, "sparse-checkout", *options, cwd=self.path, given=given)
+        self.git.run(*HERE, "read-tree", "-m", "HEAD", cwd=self.path)
+        self.git.attempt(*HERE, "update-index", "-q", "--refresh", cwd=self.path)
+        args = ("checkout-index", "--all", "--index")
+        output = self.git.attempt(*HERE, *args, cwd=self.path)
+        said = [line for line in output.err.splitlines() if not line.endswith(_PRESENT)]
+        if output.status != 0 and said:
+            raise failure(Output(output.status, b"", "\n".join(said)), args)
 
-    def _switch(self, head: str | None) -> None:
+    def _switch(self, clone: Clone, head: str | None) -> None:
         """Check out `head`. What was changed by hand stays, unless a switch was killed here: its files look so, too."""
         if head is None:
             return
         marker = self.path / ".git" / _SWITCHING
+        partial = self._is_partial()
         if marker.exists() or self.head() is None:
             self.git.run(*HERE, *_UNLOGGED, "reset", "--quiet", "--hard", head, cwd=self.path)
         else:
+            if partial and (changed := self.changes(self.head())):  # there git overwrites files that it does not know
+                raise _changed_meanwhile(self.path, "\n".join(changed))
             marker.touch()
             args = (*HERE, *_UNLOGGED, "reset", "--quiet", "--keep", head)
             output = self.git.attempt(*args, cwd=self.path)
             if output.status != 0 and any(words in output.err for words in _IN_THE_WAY):
                 marker.unlink()
-                raise CloneChanged(
-                    f"{self.path} was changed while it was refreshed:\n{output.err}\nMove that away first."
-                )
+                raise _changed_meanwhile(self.path, output.err)
             if output.status != 0:
                 raise failure(output, args)
+        widened = clone.further or (not clone.folders and self._setting("core.sparseCheckout"))
+        if partial and (widened or not self._is_whole()):
+            marker.touch()
+            self._narrow(clone)
         marker.unlink(missing_ok=True)
+
+    def _is_whole(self) -> bool:
+        """Whether the index has all of the commit."""
+        return self.git.attempt(*HERE, "diff-index", "--cached", "--quiet", "HEAD", cwd=self.path).status == 0
 
     @contextmanager
     def _keeping_promise(self, clone: Clone) -> Iterator[None]:
@@ -252,6 +267,10 @@ class CloneDirectory:
                     lock.flush()
                     shallow.with_name("shallow.lock").replace(shallow)
         self.git.attempt(*HERE, *_PACKING, "gc", "--auto", "--quiet", cwd=self.path)
+
+
+def _changed_meanwhile(path: Path, words: str) -> CloneChanged:
+    return CloneChanged(f"{path} was changed while it was refreshed:\n{words}\nMove that away first.")
 
 
 def _with_depth(clone: Clone, run: Callable[..., None]) -> None:

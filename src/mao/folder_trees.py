@@ -1,7 +1,8 @@
 """Bring the trees and files of some folders into a repository that lacks them.
 
 The trees are walked level by level, and only what the folders need is fetched: a folder of which nothing is here comes
-in one piece, of one that has changed only what is new. Nothing else of the commit is read, here or at the remote.
+in one piece, of one that has changed only what is new. Of the folders beside them only the list of what is directly in
+each is brought: git reads it, for an index that does not hold what is below (git 2.39: `git status`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     """Brings objects: an option that says what of those below them is left out, and their ids."""
 
 Scope: TypeAlias = "dict[bytes, Scope] | None"
-"""Which folders are meant: by their names what is meant below each; None for everything."""
+"""Which folders are meant: by their names what is meant below each; None for everything, none for nothing."""
 
 _TREE = b"40000"
 _LINK = b"160000"  # to a commit of another repository
@@ -110,6 +111,8 @@ class FolderTrees:
 
     @staticmethod
     def _descend(place: _Place, trees: dict[str, Tree], below: list[_Place], files: set[str]) -> None:
+        if place.scope == {}:
+            return
         old = trees.get(place.before or "", {})
         for name, entry in trees[place.tree].items():
             known = old.get(name)
@@ -117,10 +120,10 @@ class FolderTrees:
                 continue
             if entry.mode != _TREE:
                 files.add(entry.id)
-            elif place.scope is None or name in place.scope:
-                before = known.id if known and known.mode == _TREE else None
-                path = posixpath.join(place.path, display(name))
-                below.append(_Place(path, entry.id, before, place.scope and place.scope[name]))
+                continue
+            before = known.id if known and known.mode == _TREE else None
+            scope = None if place.scope is None else place.scope.get(name, {})
+            below.append(_Place(posixpath.join(place.path, display(name)), entry.id, before, scope))
 
     def _root(self, commit: str) -> str:
         return self.git.run("log", "-1", "--format=%T", commit, cwd=self.path).decode().strip()

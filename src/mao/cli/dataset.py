@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from mao.cli.asking import Client
     from mao.cli.output import Output
 
+
+def _extent(clone: Any) -> str:
+    """How much of the dataset a clone holds, in a few words."""
+    files = ", ".join(clone["folders"]) or "all files"
+    if clone["history"]:
+        return f"{files}; all commits"
+    return f"{files}; commits since {clone['since'][:10]}" if clone["since"] else files
+
+
 _COLUMNS: dict[str, Callable[[Any], str]] = {
     "NAME": lambda dataset: dataset["name"],
     "PRODUCED BY": lambda dataset: ", ".join(dataset["produced_by"]),
@@ -28,7 +37,7 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
 _CLONE_COLUMNS: dict[str, Callable[[Any], str]] = {
     "DATASET": lambda clone: clone["dataset"],
     "STATE": lambda clone: clone["state"],
-    "HOLDS": lambda clone: _extent(clone),
+    "HOLDS": _extent,
     "HEAD": lambda clone: (clone["head"] or "")[:12],
     "REFRESHED": lambda clone: moment(clone["refreshed_at"]),
     "PATH": lambda clone: clone["path"] or "",
@@ -41,14 +50,6 @@ _CONFLICT_COLUMNS: dict[str, Callable[[Any], str]] = {
     "ENDED": lambda conflict: moment(conflict["ended_at"]),
 }
 _UNDER_WAY = frozenset({"cloning", "refreshing"})
-
-
-def _extent(clone: Any) -> str:
-    """How much of the dataset a clone holds, in a few words."""
-    files = ", ".join(clone["folders"]) or "all files"
-    if clone["history"]:
-        return f"{files}; all commits"
-    return f"{files}; commits since {clone['since'][:10]}" if clone["since"] else files
 
 
 def _clone_argument(command: Callable[..., None]) -> Callable[..., None]:
