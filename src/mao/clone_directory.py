@@ -167,7 +167,7 @@ class CloneDirectory:
     def _narrow(self, clone: Clone) -> None:
         """Have the work tree hold what it is to hold; what is in it stays."""
         if clone.folders:
-            options = ("set", "--cone", "--sparse-index", "--stdin")
+            options: tuple[str, ...] = ("set", "--cone", "--sparse-index", "--stdin")
             given = "".join(f"{_quoted(folder)}\n" for folder in clone.folders).encode()
         else:
             options, given = ("disable",), b""
