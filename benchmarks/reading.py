@@ -1,6 +1,6 @@
 """What it costs to read a dataset: the latest state, one day of it, one month, and a refresh after one new file.
 
-    python benchmarks/reading.py [--files 1000 100000 1000000]
+    python benchmarks/reading.py [--files 1000 100000 1000000] [--folders-only]
 
 The dataset has a folder for each day (`YYYY/MM/DD`) with 280 small files and a commit. The node clones it over file://
 from a remote that serves partial clones. The floor is plain git: `clone --depth=1`, and `clone --filter=blob:none
@@ -131,7 +131,7 @@ def bring(node: ServedNode, name: str, *folders: str) -> None:
     assert clone["state"] == "ready", clone
 
 
-def measure(files: int, work: Path) -> None:
+def measure(files: int, work: Path, *, all_files: bool) -> None:
     remote, wire = dataset(work / "remote.git", files), Wire(work)
     plain = Plain(work, remote, wire)
     node = ServedNode(work / "home", settings={"GIT_CONFIG_GLOBAL": str(wire.config)}).start()
@@ -140,14 +140,16 @@ def measure(files: int, work: Path) -> None:
             node.api("POST", "/datasets", {"name": name, "url": str(remote)})
         wire.taken()
         print(f"{files:,} files")
-        wire.measure("mao: the latest state", lambda: bring(node, "latest"))
-        wire.measure("git clone --depth=1", plain.whole)
+        if all_files:
+            wire.measure("mao: the latest state", lambda: bring(node, "latest"))
+            wire.measure("git clone --depth=1", plain.whole)
         for name, folder in (("day", DAY), ("month", MONTH)):
             wire.measure(f"mao: --folder {folder}", lambda n=name, f=folder: bring(node, n, f))  # type: ignore[misc]  # a default binds
             wire.measure(f"git, blobless and sparse: {folder}", lambda n=name, f=folder: plain.sparse(n, f))  # type: ignore[misc]  # likewise
         add_file(remote)
-        wire.measure("mao: refresh of all after one new file", lambda: bring(node, "latest"))
-        wire.measure("git fetch --depth=1; git reset --hard", plain.refresh_whole)
+        if all_files:
+            wire.measure("mao: refresh of all after one new file", lambda: bring(node, "latest"))
+            wire.measure("git fetch --depth=1; git reset --hard", plain.refresh_whole)
         wire.measure("mao: refresh of the day", lambda: bring(node, "day"))
         wire.measure("git, blobless and sparse: the same", plain.refresh_sparse)
         wire.measure("mao: refresh of the month", lambda: bring(node, "month"))
@@ -159,6 +161,8 @@ def measure(files: int, work: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--files", type=int, nargs="+", default=[1000, 100_000])
-    for count in parser.parse_args().files:
+    parser.add_argument("--folders-only", action="store_true", help="leave out what checks out all files")
+    arguments = parser.parse_args()
+    for count in arguments.files:
         with tempfile.TemporaryDirectory() as directory:
-            measure(count, Path(directory))
+            measure(count, Path(directory), all_files=not arguments.folders_only)
