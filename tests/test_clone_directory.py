@@ -148,6 +148,9 @@ def test_a_pull_by_hand_follows_the_dataset_and_is_no_change(place: Place) -> No
     place.bring(DAY)
     place.publish({f"{DAY}/new.csv": "new", "2026/03/01/new.csv": "new"})
 
+    before = place.objects()
+    git("fetch", "--quiet", cwd=place.path)
+    assert place.objects() == before + 1
     git("pull", "--quiet", cwd=place.path)
 
     assert place.files() == {"README", *day(), f"{DAY}/new.csv"}
@@ -167,6 +170,26 @@ def test_a_refresh_brings_what_is_new_in_the_folder_alone(place: Place) -> None:
     assert not any(name.startswith(("2026/02", "2026/04")) for name in place.files())
     assert place.objects() == before + 1 + 1 + 4 + 2  # the one content, the commit, its trees and those beside them
     assert place.changes() == []
+
+
+@pytest.mark.parametrize("folders", [(), ("2026",)])
+def test_a_refresh_is_sent_what_is_new_whatever_the_dataset_holds(place: Place, folders: tuple[str, ...]) -> None:
+    place.publish({f"2026/03/{number}/{i}.csv": f"3 {number} {i}" for number in range(40) for i in range(50)})
+    place.bring(*folders)
+    git("config", "fetch.unpackLimit", "1", cwd=place.path)  # what is sent is kept as it came
+
+    def sent() -> int:
+        counted = dict(line.split(": ") for line in git("count-objects", "-v", cwd=place.path).splitlines())
+        return int(counted["in-pack"])
+
+    for number in range(3):
+        before = sent()
+        place.publish({f"{DAY}/new-{number}.csv": str(number)})
+        place.bring(*folders)
+        assert sent() - before <= 2 * 6  # the commit, four trees, the file; to each what it is a delta of
+    before = sent()
+    place.bring(*folders)
+    assert sent() == before
 
 
 def test_a_refresh_takes_away_what_is_gone_even_the_folder(place: Place) -> None:
