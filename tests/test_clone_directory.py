@@ -13,6 +13,7 @@ from mao.values import since
 from support import bare, commit, git
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DAYS, FILES = 12, 20
@@ -47,6 +48,7 @@ class Place:
         self.aside = path / "aside"
         self.path = path / "clone"
         self.git = Git(path / "home", 60)
+        self.meanwhile: Callable[[], object] = lambda: None
         self.clone = Clone(dataset="data", url=str(self.remote), state=CloneState.CLONING)
         files = {
             f"2026/{m:02}/{d:02}/{i}.csv": f"{m} {d} {i}" for m in (1, 2) for d in range(DAYS) for i in range(FILES)
@@ -63,6 +65,7 @@ class Place:
         git("push", "--quiet", *options, self.remote, "HEAD:main", cwd=self.work)
 
     def _bring(self, *args: str, cwd: Path) -> None:
+        self.meanwhile()
         output = self.git.attempt(*args, cwd=cwd)
         if output.status != 0:
             raise failure(Output(output.status, b"", output.err), args)
@@ -377,6 +380,19 @@ def test_what_is_changed_by_hand_while_it_is_refreshed_stays(place: Place, folde
         git("checkout", ".", cwd=place.path)
     place.bring(*folders)
     assert (place.path / DAY / "1.csv").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("folders", [(), (DAY,)])
+def test_a_commit_made_by_hand_while_it_is_refreshed_stays(place: Place, folders: tuple[str, ...]) -> None:
+    place.bring(*folders)
+    place.publish({f"{DAY}/new.csv": "theirs"})
+    (place.path / DAY / "1.csv").write_text("mine")
+    place.meanwhile = lambda: git("commit", "--allow-empty", "--all", "--quiet", "--message", "mine", cwd=place.path)
+
+    with pytest.raises(CloneChanged, match="commits"):
+        place.bring(*folders)
+
+    assert git("show", f"HEAD:{DAY}/1.csv", cwd=place.path) == "mine"
 
 
 @pytest.mark.parametrize("folders", [(), (DAY,)])

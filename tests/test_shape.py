@@ -16,6 +16,7 @@ LONGEST_FUNCTION = 40
 
 # Modules whose behaviour is that of the thing above them, and which are tested there.
 TESTED_ELSEWHERE = {
+    "ancestry.py": "test_clone_directory.py",
     "building.py": "test_installing.py",
     "catalogue.py": "test_registering.py",
     "daemon.py": "test_crashes.py",

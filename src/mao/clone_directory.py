@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao.errors import CloneChanged, FolderNotFound, MaoError
+from mao.ancestry import FETCH, PROMISOR, leads_to, since_option
+from mao.errors import CloneChanged, FolderNotFound, MaoError, RemoteUnreachable
 from mao.folder_trees import ALONE, WHOLE, FolderTrees
 from mao.git import Output, failure, fetchable
 from mao.workspace import fsync, remove_tree, write_durably
@@ -31,19 +32,14 @@ HERE = ("--git-dir=.git", "--work-tree=.")
 
 _PROMISE = "mao-promisor"  # in .git, included by its config
 _SWITCHING = "mao-switching"  # in .git while the files change
-_PROMISOR = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=tree:0")
-# Otherwise git looks for .gitmodules, and brings all trees to find it.
-_FETCH = ("fetch", "--progress", "--no-tags", "--recurse-submodules=no")
 # A reflog would keep every commit that was ever here.
 _UNLOGGED = ("-c", "core.logAllRefUpdates=false")
 # git's own defaults, but that large packs are left alone.
 _PACKING = ("-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "-c", "gc.bigPackThreshold=64m")
 _NOTHING_SINCE = "no commits selected for shallow requests"
-_UNFILTERED = "filtering not recognized by server"
 _IN_THE_WAY = ("not uptodate", "would be overwritten", "would be removed", "would lose untracked", "untracked working")
 _PRESENT = "already exists, no checkout"
 _MOST_IDS = 10_000  # in one command line
-_NEAR, _ALL = 1000, 2**31 - 1  # commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +114,19 @@ class CloneDirectory:
             OutsideFailed, DiskFull: git's words say why; what was here is still here.
         """
         self._sweep()
+        start = self.head()
         if not self._is_partial():
             _with_depth(clone, lambda *depth: self._fetch(clone, *depth))
             head = self._commit("FETCH_HEAD")
-            self._switch(clone, head)
+            self._switch(clone, head, start)
         else:
             with self._keeping_promise(clone):
                 option = ALONE if clone.folders else WHOLE
                 _with_depth(clone, lambda *depth: self._fetch(clone, option, *depth))
                 head = self._commit("FETCH_HEAD")
-                self._supply(clone, head, self.head())
-                self._switch(clone, head)
-        led = not head or not clone.head or self._leads_to(clone.head, head, aside)
+                self._supply(clone, head, start)
+                self._switch(clone, head, start)
+        led = not head or not clone.head or leads_to(self.git, self.path / ".git", clone.head, head, aside)
         self._tidy()
         return None if led else clone.head
 
@@ -139,16 +136,16 @@ class CloneDirectory:
             lock.unlink()
 
     def _fetch(self, clone: Clone, *options: str) -> None:
-        promisor = _PROMISOR if self._is_partial() else ()
+        promisor = PROMISOR if self._is_partial() else ()
         if clone.history and (self.path / ".git" / "shallow").exists():
             options = (*options, "--unshallow")
-        self.bring(*HERE, *_UNLOGGED, *promisor, *_FETCH, *options, "origin", cwd=self.path)
+        self.bring(*HERE, *_UNLOGGED, *promisor, *FETCH, *options, "origin", cwd=self.path)
 
     def _objects(self, option: str, ids: list[str]) -> None:
-        settings = (*_PROMISOR, "-c", "fetch.negotiationAlgorithm=noop")
+        settings = (*PROMISOR, "-c", "fetch.negotiationAlgorithm=noop")
         for at in range(0, len(ids), _MOST_IDS):
             some = ids[at : at + _MOST_IDS]
-            self.bring(*HERE, *settings, *_FETCH, "--no-write-fetch-head", option, "origin", *some, cwd=self.path)
+            self.bring(*HERE, *settings, *FETCH, "--no-write-fetch-head", option, "origin", *some, cwd=self.path)
 
     def _supply(self, clone: Clone, head: str | None, before: str | None) -> None:
         if head is None:
@@ -161,7 +158,7 @@ class CloneDirectory:
             trees.supply(head, kept, before)
         if clone.further:
             trees.supply(head, clone.further, strict=True)
-        if not clone.folders and self._setting("core.sparseCheckout"):
+        if not clone.folders and self._is_sparse():
             trees.supply(head, ())
 
     def _narrow(self, clone: Clone) -> None:
@@ -182,15 +179,20 @@ class CloneDirectory:
         if output.status != 0 and said:
             raise failure(Output(output.status, b"", "\n".join(said)), args)
 
-    def _switch(self, clone: Clone, head: str | None) -> None:
-        """Check out `head`. What was changed by hand stays, unless a switch was killed here: its files look so, too."""
+    def _switch(self, clone: Clone, head: str | None, start: str | None) -> None:
+        """Check out `head` in place of `start`.
+
+        What was changed by hand stays, unless a switch was killed here: its files look so, too.
+        """
         if head is None:
             return
         marker = self.path / ".git" / _SWITCHING
         partial = self._is_partial()
-        if marker.exists() or self.head() is None:
+        if marker.exists() or start is None:
             self.git.run(*HERE, *_UNLOGGED, "reset", "--quiet", "--hard", head, cwd=self.path)
         else:
+            if self.head() != start:
+                raise _changed_meanwhile(self.path, "commits that were made here")
             if partial and (changed := self.changes(self.head())):  # there git overwrites files that it does not know
                 raise _changed_meanwhile(self.path, "\n".join(changed))
             marker.touch()
@@ -201,7 +203,7 @@ class CloneDirectory:
                 raise _changed_meanwhile(self.path, output.err)
             if output.status != 0:
                 raise failure(output, args)
-        widened = clone.further or (not clone.folders and self._setting("core.sparseCheckout"))
+        widened = clone.further or (not clone.folders and self._is_sparse())
         if partial and (widened or not self._is_whole()):
             marker.touch()
             self._narrow(clone)
@@ -224,35 +226,15 @@ class CloneDirectory:
     def _is_partial(self) -> bool:
         return self._setting("include.path") == _PROMISE
 
+    def _is_sparse(self) -> bool:
+        return self._setting("core.sparseCheckout") == "true"
+
     def _setting(self, key: str) -> str:
         return self.git.attempt(*HERE, "config", "--get", key, cwd=self.path).out.decode().strip()
 
     def _commit(self, name: str) -> str | None:
         output = self.git.attempt(*HERE, "rev-parse", "--verify", "--quiet", f"{name}^0", cwd=self.path)
         return output.out.decode().strip() or None
-
-    def _leads_to(self, before: str, head: str, aside: Path) -> bool:
-        """Whether `head` is `before` or has it in its history; also if that cannot be found out."""
-        if before == head or _is_ancestor(self.git, before, head, self.path):
-            return True
-        if not (self.path / ".git" / "shallow").exists():
-            return False
-        probe = aside / "probe"
-        self.git.run("init", "--quiet", "--bare", "--template=", str(probe), cwd=aside)
-        (probe / "objects" / "info").mkdir(exist_ok=True)
-        (probe / "objects" / "info" / "alternates").write_text(f"{self.path / '.git' / 'objects'}\n")
-        (probe / "shallow").write_text(f"{before}\n")
-        self.git.run("update-ref", "refs/heads/before", before, cwd=probe)
-        shown = self.git.run("log", "--no-walk", "--format=%ct", before, head, cwd=probe).split()
-        url = f"remote.origin.url={self._setting('remote.origin.url')}"
-        fetch = ("-c", url, *_PROMISOR, *_FETCH, "--no-write-fetch-head", ALONE)
-        for depth in (_since(min(map(int, shown))), f"--depth={_NEAR}", f"--depth={_ALL}"):
-            output = self.git.attempt(*fetch, depth, "origin", head, cwd=probe)
-            if _is_ancestor(self.git, before, head, probe):
-                return True
-            if output.status != 0 or _UNFILTERED in output.err:
-                return True
-        return False
 
     def _tidy(self) -> None:
         """Forget where histories ended that are not here any more, and have git pack what has piled up."""
@@ -266,7 +248,8 @@ class CloneDirectory:
                     lock.write("".join(f"{end}\n" for end in sorted(here)))
                     lock.flush()
                     shallow.with_name("shallow.lock").replace(shallow)
-        self.git.attempt(*HERE, *_PACKING, "gc", "--auto", "--quiet", cwd=self.path)
+        with suppress(RemoteUnreachable):  # it took too long: another time
+            self.git.attempt(*HERE, *_PACKING, "gc", "--auto", "--quiet", cwd=self.path)
 
 
 def _changed_meanwhile(path: Path, words: str) -> CloneChanged:
@@ -279,19 +262,11 @@ def _with_depth(clone: Clone, run: Callable[..., None]) -> None:
         run(*(() if clone.history else ("--depth=1",)))
         return
     try:
-        run(_since(int(clone.since.timestamp())))
+        run(since_option(int(clone.since.timestamp())))
     except MaoError as error:
         if _NOTHING_SINCE not in error.detail:
             raise
         run("--depth=1")
-
-
-def _since(seconds: int) -> str:
-    return f"--shallow-since=@{max(seconds, 1)} +0000"
-
-
-def _is_ancestor(git: Git, before: str, head: str, repository: Path) -> bool:
-    return git.attempt("merge-base", "--is-ancestor", before, head, cwd=repository).status == 0
 
 
 def _quoted(folder: str) -> str:
