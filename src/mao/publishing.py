@@ -75,7 +75,18 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         for run in on_the_way_to(node, dataset):
             by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
         waits = [_to_remote(node, node.cache(dataset, remote), runs) for remote, runs in by_remote.items()]
+        if not by_remote and (cache := node.folds(dataset)) is not None:
+            waits.append(_fold_for_others(node, cache))
         return min((wait for wait in waits if wait is not None), default=None)
+
+
+def _fold_for_others(node: LocalNode, cache: DatasetCache) -> float | None:
+    try:
+        tip = cache.tip()
+        return folding.forward(node, cache, tip, [])[1] if tip is not None else None
+    except (OutsideFailed, DiskFull, Conflict):  # then another takes over
+        cache.habits.held = ""
+        return None
 
 
 def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float | None:
@@ -128,7 +139,7 @@ def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run
     if tip is None or any(_accepts_rewritten(run) for run in sent):
         tip = cache.fill()
     if cache.is_new():
-        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
+        there = (cache.arrivals(tip.commit, None) if tip.commit and tried else None) or {}
         recording.arrived(node, tip.branch, [(run, there[run.id]) for run in runs if run.id in there])
         cache.remember(tip)
         runs = [run for run in runs if run.id not in there]

@@ -15,7 +15,7 @@ from mao.run import PublicationState, Run, RunState
 from mao.values import display, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from mao.bare_cache import Tip
     from mao.dataset_cache import Arrival, DatasetCache, Look
@@ -155,12 +155,12 @@ def settle(
     if seen.tip == tip.commit:
         return tip, list(runs)
     newer = cache.refresh(tip.branch, seen)
-    if tip.commit and (newer.commit is None or not cache.contains(newer.commit, tip.commit)):
+    there = cache.arrivals(newer.commit, tip.commit) if newer.commit else None if tip.commit else {}
+    if there is None:
         raise RemoteRewritten(
             f"The branch '{tip.branch}' no longer holds commit {tip.commit}, which it held before. Was it restored or"
             " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
         )
-    there: Mapping[str, Arrival] = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
     arrived(node, newer.branch, [(run, there[run.id]) for run in runs if run.id in there])
     cache.remember(newer)
     return newer, [run for run in runs if run.id not in there]
