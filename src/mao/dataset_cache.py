@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mao.bare_cache import HEADS, BareCache, Tip
 from mao.errors import Stopping
-from mao.fast_import import dialogue
+from mao.fast_import import BlobMissing, dialogue
 from mao.git import LOST_RACE, Output, failure
 from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 
@@ -241,9 +241,12 @@ class DatasetCache(BareCache):
                     made = dialogue(process, base, additions, apart=apart)
                 except BrokenPipeError:  # git has ended; its words say why
                     pass
-                except BaseException:
+                except BaseException as error:
                     self._abandon(process)
-                    raise
+                    if not isinstance(error, BlobMissing):
+                        raise
+                    self.bring_files([error.oid])
+                    continue
                 output = self.git.finish(process)
                 if output.status == 0:
                     return made

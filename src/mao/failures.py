@@ -92,6 +92,26 @@ FAILURES = (
         retry=ONLY_WHEN_ASKED,
     ),
     Failure(
+        "large-file",
+        "A file is as large as `publishing.large_file` or larger, and there is no git-lfs here, or no LFS at the host.",
+        "Install git-lfs on the node or have the host turn LFS on; or raise `publishing.large_file`, if the host takes"
+        " such files; then ask for the run to be published again. Or let the tool write smaller files.",
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "lfs-refused",
+        "The LFS of the host does not take a large file: it has no room left, or the node no right, or for another"
+        " reason that git-lfs's words have.",
+        "Get more room for LFS from the host, or the right; as the node's user, try `git lfs push`.",
+    ),
+    Failure(
+        "lfs-unreachable",
+        "The LFS of the host did not answer, had a fault of its own, or took longer than `git.time_limit`.",
+        "Nothing; if it lasts, look at the network and the host. For very large files, raise the limit.",
+        error=RemoteUnreachable,
+        retry=AWAY,
+    ),
+    Failure(
         "quota",
         "The repository, or whom it belongs to, has used up the room that the host gives.",
         "Get more room from the host, or begin a new dataset.",

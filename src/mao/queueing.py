@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, PublicationState.DELIVERED})
 """The states in which data is on its way to the branch."""
-OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"})
+OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"}) | {
+    "large-file",
+    "lfs-refused",
+    "lfs-unreachable",
+}
 """Causes that may lie in the data of a single run; the others concern every run for that remote."""
 
 
