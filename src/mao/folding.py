@@ -98,7 +98,7 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
     if habits.others:
         habits.saw_others()
     ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
-    if look.inbox and _is_for_us(cache, look, ours):
+    if look.inbox and is_for_us(cache, look, ours):
         begun = time.monotonic()
         folded = fold(node, cache, tip, look, ours)
         habits.fold_seconds = time.monotonic() - begun
@@ -120,7 +120,7 @@ def _age(run: Run) -> float:
     return max(0.0, (now() - moment).total_seconds()) if moment else 0.0
 
 
-def _is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
+def is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
     """Whether nobody else is folding, or whoever said so has not been seen to do it."""
     habits = cache.habits
     if look.fold in {None, habits.held, *(run.publication.delivery for run in runs if run.publication)}:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, PublicationState.DELIVERED})
 """The states in which data is on its way to the branch."""
-OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"}) | {
-    "large-file",
-    "lfs-refused",
-    "lfs-unreachable",
-}
+_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
+"""What goes out in one push at most; a single run goes whatever its size."""
+OF_THE_DATA = frozenset(
+    {"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"}
+    | {"large-file", "lfs-refused", "lfs-unreachable"}
+)
 """Causes that may lie in the data of a single run; the others concern every run for that remote."""
 
 
@@ -61,3 +62,18 @@ def _is_due(node: LocalNode, run: Run) -> bool:
 def asked_for(run: Run) -> bool:
     """Whether somebody asked for another attempt."""
     return is_in(run, PublicationState.PENDING) and run.publication is not None and run.publication.cause is not None
+
+
+def batch(runs: list[Run]) -> tuple[list[Run], bool]:
+    """As many of `runs` as go out in one push, and whether there are more."""
+    total = 0
+    for count, run in enumerate(runs):
+        total += size(run)
+        if count and (count >= _MOST_RUNS or total > _MOST_BYTES):
+            return runs[:count], True
+    return runs, False
+
+
+def size(run: Run) -> int:
+    """Bytes of the files of a run."""
+    return sum(file.size for file in run.publication.files) if run.publication else 0
