@@ -42,7 +42,8 @@ _FILTERS = {
 _NOT_HERE = re.compile(r"'lfs' is not a git command")
 # The words of git-lfs 3.3 (lfshttp/errors.go), and of the usual hosts. The first come from servers without LFS.
 _ABSENT = re.compile(
-    r"Repository or object not found|from HTTP (404|405|410)\b|Expected JSON type, got|Not Implemented: "
+    r"Repository or object not found|batch response: Not [Ff]ound|from HTTP (404|405|410)\b|Expected JSON type, got"
+    r"|Not Implemented: "
     r"|git-lfs-authenticate['\"]?:? .{0,40}(not found|not a git command)|[Uu]nknown command.{0,40}git-lfs-authenticate"
     r"|(?i:lfs (support )?(is|has been) (not|disabled)|lfs disabled|does not support (git )?lfs)"
     r"|Size must be less than|missing protocol"
