@@ -236,6 +236,35 @@ def test_a_file_that_is_large_now_and_then_is_always_what_it_is(
 
 
 @needs_git_lfs
+def test_runs_that_go_together_each_add_their_lines(alpha: Publisher, tmp_path: Path, remote: Path) -> None:
+    runs = [alpha.made({"f/a.bin": LARGE}), alpha.made({"f/b.bin": OTHER}), alpha.made({"f/a.bin": OTHER, "c": "c"})]
+    alpha.publish()
+    assert {alpha.state(run) for run in runs} == {"published"}
+    assert sorted(published(remote)) == ["c", "f/.gitattributes", "f/a.bin", "f/b.bin"]
+    clone = cloned(remote, tmp_path / "clone") / "f"
+    assert [(clone / name).read_bytes() for name in ("a.bin", "b.bin")] == [OTHER, OTHER]
+
+
+@needs_git_lfs
+def test_what_waits_in_the_inbox_is_replaced_by_the_next_one_of_the_same_node(
+    alpha: Publisher, tmp_path: Path, remote: Path
+) -> None:
+    sent(alpha, {"f/a.bin": SMALL})
+    runs = [by_inbox(alpha, {"f/a.bin": content}) for content in (LARGE, OTHER)]
+    fold(alpha)
+    assert {alpha.state(run) for run in runs} == {"published"}
+    assert sorted(published(remote)) == ["f/.gitattributes", "f/a.bin"]
+    assert (cloned(remote, tmp_path / "clone") / "f/a.bin").read_bytes() == OTHER
+
+
+@needs_git_lfs
+def test_an_empty_file_is_never_large(open_node: Open, tmp_path: Path, remote: Path) -> None:
+    sent(open_node("alpha", publishing__large_file="0"), {"empty": "", "a": "a"})
+    assert published(remote)["empty"] == ""
+    assert (cloned(remote, tmp_path / "clone") / "a").read_text() == "a"
+
+
+@needs_git_lfs
 def test_the_same_large_file_again_is_no_commit(alpha: Publisher, remote: Path) -> None:
     sent(alpha, {"big.bin": LARGE})
     tip = git("rev-parse", "main", cwd=remote)

@@ -58,8 +58,8 @@ _GO_URL = re.compile(r" ?&\{%!.*?\(MISSING\)")
 
 
 def may_hold(file: DataFile) -> bool:
-    """Whether git-lfs may hold the content of `file`: a link has none of its own."""
-    return file.mode != "120000"
+    """Whether git-lfs may hold the content of `file`: a link and an empty file have no pointer."""
+    return file.mode != "120000" and file.size > 0
 
 
 def pointer(oid: str, size: int) -> bytes:
