@@ -227,7 +227,7 @@ def test_a_file_that_is_large_now_and_then_is_always_what_it_is(
         run = way(alpha, {"big.bin": content})
         if way is by_inbox:
             fold(alpha)
-        assert alpha.state(run) == "published"
+        assert alpha.state(run) == "published", alpha.publication(run).message
         clone = cloned(remote, tmp_path / f"clone-{number}")
         assert (clone / "big.bin").read_bytes() == content
         assert sorted(path.name for path in clone.iterdir() if path.name != ".git") in (
