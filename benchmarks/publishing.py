@@ -246,7 +246,7 @@ def compare(work: Path, keep: Path, transport: str, options: argparse.Namespace)
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--files", type=int, nargs="+", default=[1000, 100_000])
+    parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000])
     parser.add_argument("--layout", choices=datasets.LAYOUTS, default="dated")
     parser.add_argument("--new", type=int, nargs="+", default=[1])
     parser.add_argument("--big", action="store_true", help="also one file of 100 MB")
