@@ -1,4 +1,5 @@
-# Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git.
+# Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git, and the
+# tests of large files git-lfs, without which they are skipped.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -55,6 +55,16 @@ STEPS: dict[str, tuple[str, str, str]] = {
     "push: remembered": ("after", "mao.publishing", "_is_on_branch"),
 }
 
+LARGE_STEPS: dict[str, tuple[str, str, str]] = {
+    "large: to be uploaded": ("before", "mao.lfs", "upload"),
+    "large: placed": ("after", "mao.lfs", "_placed"),
+    "large: uploaded": ("after", "mao.lfs", "upload"),
+    "large: recorded": ("after", "mao.publishing", "uploaded"),
+    "large: committed": STEPS["commit: recorded"],
+    "large: pushed": STEPS["push: arrived"],
+}
+"""Those of a run with a large file."""
+
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     if supervisors_too:
@@ -65,7 +75,7 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 
 
 def _arm(step: str, home: str) -> None:
-    when, module, path = STEPS[step.removeprefix("+")]
+    when, module, path = (STEPS | LARGE_STEPS)[step.removeprefix("+")]
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:

@@ -27,6 +27,8 @@ class Publisher:
 
     node: LocalNode
     remote: Path
+    url: str
+    """Of the remote, as the node knows it."""
 
     def made(self, files: Mapping[str, str | bytes], *, publish: bool = True) -> str:
         """Record a run that has ended and wrote these files; its id."""
@@ -49,7 +51,7 @@ class Publisher:
             path = self.node.workspace.run_data(run.id) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
-        publication = publishing.collected(self.node, run, str(self.remote))
+        publication = publishing.collected(self.node, run, self.url)
         self.node.store.save(run.model_copy(update={"publication": publication}))
         return run.id
 
@@ -71,7 +73,7 @@ class Publisher:
 
     @property
     def cache(self) -> DatasetCache:
-        return self.node.cache(DATASET, str(self.remote))
+        return self.node.cache(DATASET, self.url)
 
     def look_now(self) -> None:
         """Have the next attempt look at the inbox, however short ago the last look was."""
@@ -79,9 +81,9 @@ class Publisher:
 
 
 @contextmanager
-def publisher(home: Path, remote: Path, **settings: str) -> Iterator[Publisher]:
-    """Open the node in `home`, which is called like that directory."""
+def publisher(home: Path, remote: Path, url: str = "", **settings: str) -> Iterator[Publisher]:
+    """Open the node in `home`, which is called like that directory; `url`: of `remote`, if it is not its path."""
     flags = {"node.home": str(home), "node.name": home.name, "publishing.first_pause": "0.05"}
     flags |= {name.replace("__", "."): value for name, value in settings.items()}
     with opened(config.load({"HOME": str(home.parent)}, flags)) as node:
-        yield Publisher(node, remote)
+        yield Publisher(node, remote, url or str(remote))

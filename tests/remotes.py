@@ -44,6 +44,10 @@ class GitHandler(http.server.BaseHTTPRequestHandler):
         if not type(self).answer(self):
             self.backend(self.body())
 
+    def do_PUT(self) -> None:  # likewise
+        if not type(self).answer(self):
+            self.refuse(http.HTTPStatus.METHOD_NOT_ALLOWED)
+
     def body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length", 0)))

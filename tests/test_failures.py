@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mao.errors import Conflict, DiskFull, OutsideFailed
-from mao.failures import FAILURES, RATE_LIMITED, Failure, classify, known, pause, spread
+from mao.failures import FAILURES, Failure, classify, known, pause, spread
+from mao.retry import RATE_LIMITED
 
 PAGE = (Path(__file__).parent.parent / "docs/reference/failures.md").read_text("utf-8")
 FIRST, LONGEST = 5.0, 3600.0  # as they are if nobody sets them

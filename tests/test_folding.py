@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mao.workspace import remove_tree
 from publishers import DATASET, Publisher, publisher
 from support import bare, commit, git, published, trailers
 
@@ -350,3 +351,12 @@ def test_a_file_of_somebody_else_is_never_folded_over(tmp_path: Path, alpha: Pub
     assert published(remote)["notes.txt"] == "by hand"
     assert published(remote)[f"notes.conflict-alpha-{run}.txt"] == "of the run"
     assert alpha.node.store.own_blobs(DATASET, [b"notes.txt"]) == {}
+
+
+def test_what_waits_is_folded_though_the_cache_was_thrown_away(alpha: Publisher, remote: Path) -> None:
+    run = delivered(alpha, {"a.txt": "a"})
+    remove_tree(alpha.cache.path)
+    alpha.look_now()
+    alpha.publish()
+    assert alpha.state(run) == "published", alpha.publication(run).message
+    assert published(remote)["a.txt"] == "a"

@@ -37,7 +37,7 @@ def test_a_run_becomes_one_commit_with_its_origin_in_trailers(serve: Serve, tool
     run = node.ended(node.run("Write", "42", "a/b.txt"))
 
     assert run["state"] == "succeeded"
-    assert run["publication"]["files"] == [{"path": "a/b.txt", "size": 2, "published_as": None}]
+    assert run["publication"]["files"] == [{"path": "a/b.txt", "size": 2, "published_as": None, "lfs": None}]
     assert published(remote) == {"a/b.txt": "42"}
     day = run["started_at"][:10]
     dataset = eventually(lambda: (d := node.api("GET", "/datasets/probe-data"))["head"] and d)
@@ -190,7 +190,7 @@ def test_two_nodes_writing_one_path_keep_both_versions_and_the_run_says_where(
     beside = f"latest.conflict-beta-{run['id']}.txt"
     alpha.ended(alpha.run("Write", "alpha's next", "latest.txt"))
 
-    assert run["publication"]["files"] == [{"path": "latest.txt", "size": 6, "published_as": beside}]
+    assert run["publication"]["files"] == [{"path": "latest.txt", "size": 6, "published_as": beside, "lfs": None}]
     assert beside in run["reason"]
     assert published(remote) == {"latest.txt": "alpha's next", beside: "beta's"}
 

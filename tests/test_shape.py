@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "installation.py": "test_store.py",
     "local_node.py": "test_crashes.py",
     "registry.py": "registries/test_contract.py",
+    "retry.py": "test_failures.py",
     "yaml_tree.py": "test_definition_file.py",
 }
 

@@ -133,6 +133,15 @@ def test_large_files_come_first(store: Store, tally: Tally) -> None:
     assert [file.path for file in tally.large("data")] == ["b", "a"]
 
 
+def test_a_file_in_lfs_is_as_large_in_git_as_its_pointer(store: Store, tally: Tally) -> None:
+    run = a_run({"a": 60_000_000})
+    assert run.publication is not None
+    files = [file.model_copy(update={"lfs": "c" * 64}) for file in run.publication.files]
+    store.save(run.with_publication(files=tuple(files)))
+    tally.follow(store)
+    assert tally.large("data") == []
+
+
 def test_a_store_that_was_restored_is_counted_afresh(store: Store, tally: Tally, tmp_path: Path) -> None:
     store.save(*[a_run({"a": 1}) for _ in range(5)])
     tally.follow(store)

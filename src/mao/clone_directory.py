@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mao import lfs
 from mao.ancestry import FETCH, PROMISOR, leads_to, since_option
 from mao.errors import CloneChanged, FolderNotFound, MaoError, RemoteUnreachable
 from mao.folder_trees import ALONE, WHOLE, FolderTrees
@@ -88,7 +89,14 @@ class CloneDirectory:
     def _clone(self, clone: Clone, *options: str) -> None:
         remove_tree(self.path)  # what a first try left
         url = fetchable(clone.url)
-        self.bring(*_UNLOGGED, "clone", "--progress", *options, "--", url, str(self.path), cwd=self.path.parent)
+        chosen = (*options, *lfs.clone_settings(self.git, self.path.parent))
+        self.bring(*_UNLOGGED, "clone", "--progress", *chosen, "--", url, str(self.path), cwd=self.path.parent)
+
+    def pointers(self, clone: Clone) -> int:
+        """How many files are pointers, as git-lfs is not installed here; not told of a clone of some folders."""
+        if clone.folders or lfs.is_here(self.git, self.path):
+            return 0
+        return len(lfs.pointers_in(self.git, self.path))
 
     def _clone_folders(self, clone: Clone) -> None:
         options = ("--no-checkout", "--no-tags", "--single-branch", ALONE)

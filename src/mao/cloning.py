@@ -195,6 +195,7 @@ def _brought(node: LocalNode, clone: Clone) -> dict[str, object]:
         "head": directory.head(),
         "further": (),
         "replaced": replaced,
+        "pointers": directory.pointers(clone),
         "cloned_at": clone.cloned_at or now(),
         "refreshed_at": now(),
     }

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mao import provenance
+from mao import attributes, lfs, provenance
 from mao.data_directory import DataFile, publishable
-from mao.fast_import import Addition, Author, Placement, StoredFile
+from mao.fast_import import Addition, Author, DerivedFile, Placement, StoredFile, WrittenFile
 from mao.run import PublishedFile
 from mao.values import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mao.bare_cache import Tip
     from mao.dataset_cache import DatasetCache
@@ -38,25 +38,68 @@ class Contribution:
     node: str
     run: str
     message: str
-    files: Sequence[tuple[DataFile | StoredFile, str]]
+    files: Sequence[tuple[DataFile | StoredFile | WrittenFile, str]]
     replaced: Mapping[bytes, Collection[str]]
 
     def place(self, existing: Existing) -> Placement:
-        """Nothing is overwritten that somebody else published (ADR 11): both versions are kept."""
-        placed: list[tuple[bytes, DataFile | StoredFile]] = []
+        """Nothing is overwritten that somebody else published (ADR 11): both versions are kept.
+
+        The lines of `.gitattributes` are joined with those that are there (ADR 13).
+        """
+        placed: list[tuple[bytes, DataFile | StoredFile | WrittenFile]] = []
         beside: dict[bytes, bytes] = {}
         for file, blob in self.files:
+            if _is_attributes(file):
+                continue
             there, path = existing.get(file.path), file.path
             if there not in {None, blob, *self.replaced.get(file.path, ())}:
                 path = conflict_path(file.path, self.node, self.run)
                 beside[file.path] = path
             if existing.get(path) != blob:
                 placed.append((path, file))
-        return Placement(provenance.with_beside(self.message, beside), placed, beside)
+        derived = list(self._attributes(existing, beside))
+        return Placement(provenance.with_beside(self.message, beside), placed, beside, derived)
+
+    def _attributes(self, existing: Existing, beside: Mapping[bytes, bytes]) -> Iterator[DerivedFile]:
+        """The `.gitattributes` of the folders in which a file of the run is a pointer, or another may have been one."""
+        given = {file.path: file for file, _ in self.files if _is_attributes(file)}
+        placed: dict[bytes, dict[bytes, bytes]] = {path: {} for path in given}
+        for file, blob in self.files:
+            path = attributes.path_for(file.path)
+            if file.path not in given and existing.get(file.path) != blob and (path in given or path in existing):
+                placed.setdefault(path, {})[_name(file.path)] = _name(beside.get(file.path, file.path))
+        for path, names in placed.items():
+            yield _joined(path, existing.get(path), given.get(path), names)
 
     @property
     def paths(self) -> list[bytes]:
-        return [file.path for file, _ in self.files]
+        """Those whose content on the branch decides where the files go."""
+        own = [file.path for file, _ in self.files]
+        return list(dict.fromkeys([*own, *map(attributes.path_for, own)]))
+
+
+def _is_attributes(file: DataFile | StoredFile | WrittenFile) -> bool:
+    return _name(file.path) == attributes.NAME and file.mode != "120000"
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
+
+
+def _joined(
+    path: bytes, there: str | None, given: DataFile | StoredFile | WrittenFile | None, names: Mapping[bytes, bytes]
+) -> DerivedFile:
+    known = [there] if there is not None else []
+    asked = [given.oid] if isinstance(given, StoredFile) else []
+
+    def derive(contents: Sequence[bytes]) -> bytes:
+        if asked:
+            more = contents[-1]
+        else:
+            more = b"".join(given.chunks()) if given is not None and not isinstance(given, StoredFile) else b""
+        return attributes.joined(contents[0] if known else b"", more, names)
+
+    return DerivedFile(path, there, [*known, *asked], derive)
 
 
 def conflict_path(path: bytes, node: str, run: str) -> bytes:
@@ -77,17 +120,41 @@ class _Given:
 def _contributions(node: LocalNode, runs: Sequence[Run], before: Sequence[Run]) -> list[_Given]:
     """What the directories of `runs` hold; the runs `before` them are on their way to the branch, too."""
     found = [publishable(node.workspace.run_data(run.id)) for run in (*before, *runs)]
+    kept = [stored(run, files) for run, (files, _) in zip((*before, *runs), found, strict=True)]
     given: list[_Given] = []
     for number, run in enumerate(runs, len(before)):
         files, left_out = found[number]
         paths = [file.path for file in files]
         own = {path: {blob} for path, blob in node.store.own_blobs(run.dataset, paths).items()}
-        for earlier in (file for others, _ in found[:number] for file in others if file.path in set(paths)):
+        for earlier in (file for others in kept[:number] for file in others if file.path in set(paths)):
             own.setdefault(earlier.path, set()).add(earlier.blob())
-        with_blobs = [(file, file.blob()) for file in files]
+        with_blobs = [(file, file.blob()) for file in _with_lines(kept[number])]
         rule = Contribution(run.node, run.id, provenance.message(run), with_blobs, own)
         given.append(_Given(rule, files, tuple(left_out)))
     return given
+
+
+def stored(run: Run, files: Sequence[DataFile]) -> list[DataFile | WrittenFile]:
+    """The files of `run` as git gets them: a pointer in place of what the remote's LFS has."""
+    in_lfs = lfs_of(run)
+    kept: list[DataFile | WrittenFile] = []
+    for file in files:
+        oid = in_lfs.get((display(file.path), file.size)) if lfs.may_hold(file) else None
+        kept.append(WrittenFile(file.path, file.mode, lfs.pointer(oid, file.size)) if oid else file)
+    return kept
+
+
+def _with_lines(files: Sequence[DataFile | WrittenFile]) -> list[DataFile | WrittenFile]:
+    """`files` with the lines of `.gitattributes` that make git-lfs give the contents of the pointers among them."""
+    lines: dict[bytes, bytes] = {}
+    for pointer in (file for file in files if isinstance(file, WrittenFile)):
+        path = attributes.path_for(pointer.path)
+        lines[path] = lines.get(path, b"") + attributes.line(_name(pointer.path)) + b"\n"
+    for file in files:
+        if file.path in lines:  # the run has written some itself
+            lines[file.path] = attributes.joined(b"".join(file.chunks()), lines[file.path], {})
+    others = [file for file in files if file.path not in lines]
+    return [*others, *(WrittenFile(path, "100644", content) for path, content in lines.items())]
 
 
 def commit_on(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run]) -> list[tuple[Run, Made]]:
@@ -100,7 +167,7 @@ def commit_on(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run
     base = tip.commit
     told: list[tuple[Run, Made]] = []
     for run, one, made in zip(runs, given, cache.build(base, additions), strict=True):
-        files = described(one.files, made.beside)
+        files = described(one.files, made.beside, lfs_of(run))
         changes = {"branch": tip.branch, "commit": made.commit, "base": base, "files": files, "left_out": one.left_out}
         told.append((run.with_publication(**changes), made))
         base = made.commit or base
@@ -141,16 +208,31 @@ def _alone(rule: Contribution) -> Callable[[Existing], Placement]:
     return lambda _: placement
 
 
-def described(files: Sequence[DataFile], beside: Mapping[bytes, bytes]) -> tuple[PublishedFile, ...]:
-    """What is told of the files of a run."""
+def described(
+    files: Sequence[DataFile], beside: Mapping[bytes, bytes], in_lfs: Mapping[tuple[str, int], str]
+) -> tuple[PublishedFile, ...]:
+    """What is told of the files of a run.
+
+    Args:
+        files: of the run.
+        beside: those that do not stand at their own path, and where they do.
+        in_lfs: the ids of those that the remote's LFS has, by path and size.
+    """
     return tuple(
         PublishedFile(
             path=display(file.path),
             size=file.size,
             published_as=display(beside[file.path]) if file.path in beside else None,
+            lfs=in_lfs.get((display(file.path), file.size)),
         )
         for file in files
     )
+
+
+def lfs_of(run: Run) -> dict[tuple[str, int], str]:
+    """The ids of those files of `run` that the remote's LFS has, by path and size."""
+    told = run.publication.files if run.publication else ()
+    return {(file.path, file.size): file.lfs for file in told if file.lfs}
 
 
 def _author(node: LocalNode, run: Run) -> Author:

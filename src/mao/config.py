@@ -147,6 +147,11 @@ SETTINGS: dict[str, Setting] = {
         "3600",
         "Seconds that the growing pauses reach at most; a host that limits pushes is given a minute in any case.",
     ),
+    "publishing.large_file": Setting(
+        _size,
+        "50 MB",
+        "Files of this size and larger go through git-lfs; where that cannot be, their run asks for a decision.",
+    ),
     "publishing.dataset_limit": Setting(
         _size, "10 GB", "Size of a dataset past which its host warns; `mao dataset show` tells how far away it is."
     ),

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao.bare_cache import HEADS, BareCache, Tip
-from mao.errors import Stopping
-from mao.fast_import import dialogue
+from mao.fast_import import BlobMissing, dialogue
 from mao.git import LOST_RACE, Output, failure
 from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
@@ -223,6 +220,8 @@ class DatasetCache(BareCache):
             apart: each by itself instead, without a parent.
         """
         supplied: set[str] = set()
+        if not additions:
+            return []
         with self.mended():
             self.keep_packs_few()
             while True:
@@ -232,19 +231,17 @@ class DatasetCache(BareCache):
                     made = dialogue(process, base, additions, apart=apart)
                 except BrokenPipeError:  # git has ended; its words say why
                     pass
-                except BaseException:
-                    self._abandon(process)
-                    raise
+                except BaseException as error:
+                    self.git.abandon(process)
+                    self.prepare()
+                    if not isinstance(error, BlobMissing):
+                        raise
+                    self.bring_files([error.oid])
+                    continue
                 output = self.git.finish(process)
                 if output.status == 0:
                     return made
                 self._supply(output, supplied)
-
-    def _abandon(self, process: subprocess.Popen[bytes]) -> None:
-        process.kill()
-        with suppress(Stopping):
-            self.git.finish(process)
-        self.prepare()
 
     def _supply(self, output: Output, supplied: set[str]) -> None:
         """Fetch the tree that fast-import missed."""

@@ -15,30 +15,7 @@ from mao.errors import (
     RemoteRewritten,
     RemoteUnreachable,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How the pauses between attempts grow: from the first, doubled each time, to the longest.
-
-    Args:
-        first: pause, as a multiple of the setting `publishing.first_pause`.
-        longest: pause, likewise; `publishing.longest_pause` in any case, and alone where this is None.
-        chance: the share of a pause that is left to chance, so that nodes do not all come back in the same moment.
-        least: seconds that neither a setting nor chance makes shorter.
-    """
-
-    first: float
-    longest: float | None = None
-    chance: float = 0.25
-    least: float = 0
-
-
-RACING = Retry(0.2, longest=12, chance=1)  # full jitter: fixed pauses let the same ones meet again
-AWAY = Retry(1)
-MENDED_BY_SOMEBODY = Retry(12)
-RATE_LIMITED = Retry(16, longest=180, least=60)  # the usual limits are so many a minute
-ONLY_WHEN_ASKED = None
+from mao.retry import AWAY, MENDED_BY_SOMEBODY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +67,26 @@ FAILURES = (
         r"|blobs? which exceed the|is larger than the allowed size of|files larger than \d|Object too large \("
         r"|files exceeding the (file )?size limit|exceeds? .{0,30}file size limit",
         retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "large-file",
+        "A file is as large as `publishing.large_file` or larger, and there is no git-lfs here, or no LFS at the host.",
+        "Install git-lfs on the node or have the host turn LFS on; or raise `publishing.large_file`, if the host takes"
+        " such files; then ask for the run to be published again. Or let the tool write smaller files.",
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "lfs-refused",
+        "The LFS of the host does not take a large file: it has no room left, or the node no right, or for another"
+        " reason that git-lfs's words have.",
+        "Get more room for LFS from the host, or the right; as the node's user, try `git lfs push`.",
+    ),
+    Failure(
+        "lfs-unreachable",
+        "The LFS of the host did not answer, had a fault of its own, or took longer than `git.time_limit`.",
+        "Nothing; if it lasts, look at the network and the host. For very large files, raise the limit.",
+        error=RemoteUnreachable,
+        retry=AWAY,
     ),
     Failure(
         "quota",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from mao.errors import PathClash
@@ -46,6 +47,50 @@ class StoredFile:
         return self.oid
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A small file whose content is given; `mode` is git's."""
+
+    path: bytes
+    mode: str
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self.content
+
+    def blob(self) -> str:
+        return hashlib.sha1(b"blob %d\0%s" % (self.size, self.content), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFile:
+    """A small file whose content follows from that of others.
+
+    Attributes:
+        path: of the file.
+        there: the blob that it has in the parent; None if it is not there.
+        blobs: those whose contents are wanted.
+        derive: is given these, in that order.
+    """
+
+    path: bytes
+    there: str | None
+    blobs: Sequence[str]
+    derive: Callable[[Sequence[bytes]], bytes]
+
+
+class BlobMissing(Exception):  # no fault: it is fetched then
+    """The content of a file is wanted that is not among the repository's objects."""
+
+    def __init__(self, oid: str) -> None:
+        super().__init__(oid)
+        self.oid = oid
+
+
 Existing: TypeAlias = dict[bytes, str]
 """The blob that each path has in a commit, where it has one."""
 
@@ -55,8 +100,10 @@ class Placement:
     """Where each file of a commit goes, and the commit's message; which of them stand beside their own path."""
 
     message: str
-    files: Sequence[tuple[bytes, DataFile | StoredFile]]
+    files: Sequence[tuple[bytes, DataFile | StoredFile | WrittenFile]]
     beside: Mapping[bytes, bytes] = field(default_factory=dict)
+    derived: Sequence[DerivedFile] = ()
+    """Further files; those that are there already are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +151,7 @@ def dialogue(
 
     Raises:
         BrokenPipeError: git has ended; its words say why.
+        BlobMissing: it is to be fetched, and all of it begun again.
     """
     made: list[Made] = []
     parent = base
@@ -114,6 +162,7 @@ def dialogue(
         except PathClash as clash:
             made.append(Made(clash=clash))
             continue
+        placement = replace(placement, files=[*placement.files, *_derived(process, placement.derived)])
         if not placement.files:
             made.append(Made(beside=placement.beside))
             continue
@@ -129,6 +178,24 @@ def dialogue(
 def _begin(process: subprocess.Popen[bytes], parent: str | None) -> None:
     if parent is None:  # what was committed before is no parent
         _write(process, b"reset refs/mao/publication\n\n")
+
+
+def _derived(process: subprocess.Popen[bytes], files: Sequence[DerivedFile]) -> Iterator[tuple[bytes, WrittenFile]]:
+    for file in files:
+        content = file.derive([_content(process, oid) for oid in file.blobs])
+        made = WrittenFile(file.path, "100644", content)
+        if made.blob() != file.there:
+            yield file.path, made
+
+
+def _content(process: subprocess.Popen[bytes], oid: str) -> bytes:
+    _write(process, f"cat-blob {oid}\n".encode(), flush=True)
+    _, kind, *size = _answer(process).split()
+    if kind == b"missing":
+        raise BlobMissing(oid)
+    assert process.stdout is not None  # noqa: S101  # for the type checker: git is started with pipes
+    content: bytes = process.stdout.read(int(size[0]) + 1)
+    return content[:-1]
 
 
 def _commit(

@@ -156,7 +156,7 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
         the ids of the runs that were recorded.
     """
     begun = time.monotonic()
-    deliveries = _foldable(cache, look, {run.publication.delivery for run in runs if run.publication})
+    deliveries = _foldable(cache, look, _delivered(runs))
     ours = {run.id: run for run in runs}
     made = _made(node, cache, tip, deliveries)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
@@ -193,9 +193,15 @@ def _made(node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Deliv
     return dict(zip((one.run for one in deliveries), made, strict=True))
 
 
-def _foldable(cache: DatasetCache, look: Look, own: set[str | None]) -> list[Delivery]:
+def _delivered(runs: Sequence[Run]) -> set[str]:
+    return {run.publication.delivery for run in runs if run.publication and run.publication.delivery}
+
+
+def _foldable(cache: DatasetCache, look: Look, own: set[str]) -> list[Delivery]:
     """What waits and is here with all its files, as `own` is, or small enough to be fetched, or has waited for long."""
     waiting = dict(sorted(look.inbox.items(), key=lambda item: item[0].rpartition("/")[2])[:_MOST])
+    here = cache.types(own & set(waiting.values()))  # the cache may have been made anew since
+    own = {commit for commit, kind in here.items() if kind == "commit"}
     of_others = {commit for commit in waiting.values() if commit not in own}
     cache.bring(of_others, at_most=_LARGE)
     others = {oid for oid, kind in cache.types(of_others).items() if kind == "commit"}

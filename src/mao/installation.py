@@ -92,6 +92,8 @@ class Clone(Value):
     head: str | None = None
     replaced: str | None = None
     """The head before, if the last refresh found that the branch was rewritten and does not lead to it any more."""
+    pointers: int = 0
+    """How many files are but pointers to what git-lfs would fetch, as it is not installed here."""
     progress: str | None = None
     """What git says it is doing."""
     cloned_at: Moment | None = None

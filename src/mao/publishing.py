@@ -30,6 +30,7 @@ from mao.errors import (
 from mao.git import LOST_RACE
 from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_for, batch, due, is_in, of_its_own, on_the_way_to, size
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
+from mao.uploading import uploaded
 from mao.values import display
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[R
         if not run.publish:
             _keep(node, cache, tip, run)
     going, more = batch([run for run in sent if run.publish])
-    if going:
+    if going := uploaded(node, cache, going):
         _send(node, cache, going)
     runs = _still(node, runs)
     wait: float | None = None

@@ -16,7 +16,10 @@ ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, Publ
 """The states in which data is on its way to the branch."""
 _MOST_RUNS, _MOST_BYTES = 100, 100_000_000
 """What goes out in one push at most; a single run goes whatever its size."""
-OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"})
+OF_THE_DATA = frozenset(
+    {"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"}
+    | {"large-file", "lfs-refused", "lfs-unreachable"}
+)
 """Causes that may lie in the data of a single run; the others concern every run for that remote."""
 
 

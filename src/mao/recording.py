@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mao import failures
-from mao.committing import described
+from mao.committing import described, lfs_of, stored
 from mao.data_directory import publishable
 from mao.errors import PathClash, RemoteRewritten
 from mao.queueing import ON_THE_WAY
@@ -37,7 +37,7 @@ def _arrived(node: LocalNode, branch: str, run: Run, arrival: Arrival) -> tuple[
         state=PublicationState.PUBLISHED,
         branch=branch,
         commit=arrival.commit,
-        files=described(files, arrival.beside),
+        files=described(files, arrival.beside, lfs_of(run)),
         delivered_at=(run.publication.delivered_at if run.publication else None) or moment,
         pushed_at=moment,
         **_SETTLED,
@@ -45,7 +45,7 @@ def _arrived(node: LocalNode, branch: str, run: Run, arrival: Arrival) -> tuple[
     beside = ", ".join(map(display, arrival.beside.values()))
     reason = f"other content was there: published beside it as {beside}" if beside else None
     run = _moved(run, RunState.SUCCEEDED, reason)
-    return run, {arrival.beside.get(file.path, file.path): file.blob() for file in files}
+    return run, {arrival.beside.get(file.path, file.path): file.blob() for file in stored(run, files)}
 
 
 def _moved(run: Run, state: RunState, reason: str | None) -> Run:

@@ -74,6 +74,8 @@ class PublishedFile(Value):
     """Bytes."""
     published_as: str | None = None
     """Its path in the dataset, where that is not `path`: another node had published other content there."""
+    lfs: str | None = None
+    """Its SHA-256, by which the remote's LFS has its content; git has a pointer in its place."""
 
 
 class Publication(Value):

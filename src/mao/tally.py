@@ -68,6 +68,8 @@ _FILES = (
     "SELECT path, times, total, size, first_size, grew, shrank, first_at, last_at FROM files WHERE dataset = ? AND "
 )
 _PAGE = 1000
+_POINTER = 130
+"""Bytes that git has of a file whose content the remote's LFS has."""
 _LARGE = FILE_LIMIT // 2
 """From which size on a file is near the limit."""
 _MOST = 1000
@@ -119,7 +121,9 @@ class Tally:
             if run["id"] in new:
                 dataset, ended_at = run["dataset"].lower(), run["ended_at"] or run["created_at"]
                 files = run["publication"]["files"]
-                published += [[dataset, file["published_as"] or file["path"], file["size"], ended_at] for file in files]
+                published += [
+                    [dataset, file["published_as"] or file["path"], _in_git(file), ended_at] for file in files
+                ]
                 size = sum(file["size"] for file in files)
                 day = days.setdefault((dataset, ended_at[:10], run["tool"]), Counter())
                 day.update({"runs": 1, "files": len(files), "size": size})
@@ -194,3 +198,8 @@ class Tally:
             _MOST,
         )
         return [(str(path), int(str(entries))) for path, entries in rows]
+
+
+def _in_git(file: Any) -> int:
+    size: int = file["size"]
+    return min(size, _POINTER) if file.get("lfs") else size

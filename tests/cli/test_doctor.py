@@ -18,7 +18,9 @@ def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
 
 def test_a_machine_that_has_all_is_well(place: Place) -> None:
     findings = found(place, 0)
-    assert list(findings) == ["python", "git", "sqlite", "configuration", "home", "executor", "node"]
+    assert list(findings) == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor", "node"]
+    git_lfs = findings.pop("git-lfs")
+    assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
     assert str(place.node.home) in findings["home"]["found"]
     assert str(place.node.port) in findings["node"]["found"]
@@ -33,6 +35,7 @@ def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:
 def test_git_that_is_missing_fails(place: Place, tmp_path: Path) -> None:
     findings = found(place, 1, PATH=str(tmp_path))
     assert findings["git"]["result"] == "fail"
+    assert (findings["git-lfs"]["result"], "large_file" in findings["git-lfs"]["advice"]) == ("warn", True)
     assert findings["executor"]["result"] == "warn"
 
 

@@ -52,7 +52,7 @@ def test_a_run_is_started_and_shown(node: Serving, remote: Path) -> None:
     assert asked.json["state"] in {"queued", "running"}
     run = node.api("GET", f"/runs/{asked.json['id']}", Prefer="respond-async, wait=60")
     assert (run["state"], run["exit_code"], run["arguments"]) == ("succeeded", 0, {"A1": "42", "A2": "a.txt"})
-    assert run["publication"]["files"] == [{"path": "a.txt", "size": 2, "published_as": None}]
+    assert run["publication"]["files"] == [{"path": "a.txt", "size": 2, "published_as": None, "lfs": None}]
     assert published(remote) == {"a.txt": "42"}
 
 

@@ -10,7 +10,7 @@ import click
 from mao.cli.asking import at
 from mao.cli.growth import growth_lines
 from mao.cli.options import asks_node, complete, dataset_argument
-from mao.cli.output import moment, say
+from mao.cli.output import count, moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
 
 if TYPE_CHECKING:
@@ -35,6 +35,13 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "REMOTE": lambda dataset: dataset["url"],
     "DESCRIPTION": lambda dataset: dataset["description"],
 }
+
+
+def _pointers(clone: Any) -> str:
+    number = count(clone["pointers"], "file")
+    return f"{number} without content: git-lfs is not installed." if clone["pointers"] else ""
+
+
 _CLONE_COLUMNS: dict[str, Callable[[Any], str]] = {
     "DATASET": lambda clone: clone["dataset"],
     "STATE": lambda clone: clone["state"],
@@ -42,7 +49,7 @@ _CLONE_COLUMNS: dict[str, Callable[[Any], str]] = {
     "HEAD": lambda clone: (clone["head"] or "")[:12],
     "REFRESHED": lambda clone: moment(clone["refreshed_at"]),
     "PATH": lambda clone: clone["path"] or "",
-    "NOTE": lambda clone: clone["progress"] or clone["detail"] or "",
+    "NOTE": lambda clone: clone["progress"] or clone["detail"] or _pointers(clone),
 }
 _CONFLICT_COLUMNS: dict[str, Callable[[Any], str]] = {
     "PATH": lambda conflict: conflict["path"],
@@ -203,6 +210,8 @@ def _bring(client: Client, output: Output, body: Any, *, no_wait: bool) -> None:
                 f"Its branch was rewritten at the remote: commit {was}, which was here, is not in its history any more."
             )
         say(f"At commit {begun['head'][:12]}." if begun["head"] else "The dataset has no commit yet.")
+        if begun["pointers"]:
+            say(f"{_pointers(begun)} Install git-lfs, remove the clone, and clone it again.")
     if not output.is_table:
         output.json(begun)
     elif begun["path"]:

@@ -88,6 +88,14 @@ def _git(name: str) -> Finding:
     return _at_least(name, said.strip().removeprefix("git version "), _GIT, "Install a newer git.")
 
 
+def _git_lfs(name: str) -> Finding:
+    if shutil.which("git-lfs") is None:
+        advice = "Install git-lfs if tools write files of publishing.large_file (50 MB, if not set) or more."
+        return Finding(name, "warn", "not on the PATH", advice)
+    said = subprocess.run(["git-lfs", "version"], capture_output=True, text=True, check=True, timeout=10).stdout
+    return Finding(name, "ok", said.split()[0].removeprefix("git-lfs/"))
+
+
 def _sqlite(name: str) -> Finding:
     try:
         import apsw
@@ -151,6 +159,7 @@ def _node(name: str) -> Finding:
 _CHECKS: dict[str, Callable[[str], Finding]] = {
     "python": _python,
     "git": _git,
+    "git-lfs": _git_lfs,
     "sqlite": _sqlite,
     "configuration": _configuration,
     "home": _home,

@@ -89,9 +89,15 @@ def _lines(run: Any) -> Iterator[tuple[str, str]]:
         yield from _publication_lines(run["publication"])
 
 
+def _size(file: Any) -> str:
+    return size(file["size"]) + (", in LFS" if file["lfs"] else "")
+
+
 def _publication_lines(publication: Any) -> Iterator[tuple[str, str]]:
     commit = f"{publication['commit']} on {publication['branch']}" if publication["commit"] else ""
-    files = [f"{file['path']} ({size(file['size'])})" for file in publication["files"]]
+    files = [
+        f"{file['path']} ({size(file['size'])}{', in LFS' if file['lfs'] else ''})" for file in publication["files"]
+    ]
     lines = {
         "publication": describe(publication),
         "remote": publication["remote"],

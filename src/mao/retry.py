@@ -1,0 +1,29 @@
+"""The rules for trying again after an exchange with a remote has failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How the pauses between attempts grow: from the first, doubled each time, to the longest.
+
+    Args:
+        first: pause, as a multiple of the setting `publishing.first_pause`.
+        longest: pause, likewise; `publishing.longest_pause` in any case, and alone where this is None.
+        chance: the share of a pause that is left to chance, so that nodes do not all come back in the same moment.
+        least: seconds that neither a setting nor chance makes shorter.
+    """
+
+    first: float
+    longest: float | None = None
+    chance: float = 0.25
+    least: float = 0
+
+
+RACING = Retry(0.2, longest=12, chance=1)  # full jitter: fixed pauses let the same ones meet again
+AWAY = Retry(1)
+MENDED_BY_SOMEBODY = Retry(12)
+RATE_LIMITED = Retry(16, longest=180, least=60)  # the usual limits are so many a minute
+ONLY_WHEN_ASKED = None
