@@ -8,8 +8,10 @@ holds nothing that could not be made again.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mao.data_directory import make_durable
@@ -39,6 +41,15 @@ class Tip:
 
     branch: str
     commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A commit of the branch: its id, when its data was made, and those of its trailers that were asked for."""
+
+    commit: str
+    moment: datetime
+    trailers: dict[str, str]
 
 
 class BareCache:
@@ -145,6 +156,32 @@ class BareCache:
             self.prepare()
             self.git.run("repack", "--geometric=2", "-d", "-q", cwd=self.path)
 
+    def history(self, tip: str, *keys: str, since: str | None = None) -> list[Recorded]:
+        """The commits in the history of `tip` that have one of these trailers, the newest first.
+
+        Args:
+            tip: a commit of the branch.
+            keys: of trailers (git-interpret-trailers(1)).
+            since: only what came after this commit, which is known here; None for the whole history, which is fetched
+                (its commits, where the remote can leave the rest out).
+        """
+        asked = "".join(f"key={key}," for key in keys)
+        with self.mended():
+            if since is None and (self.path / "shallow").exists():
+                self.fetch("--unshallow", tip)
+            after = (f"^{since}",) if since else ()
+            form = f"%H%x00%at%x00%(trailers:{asked}unfold)"
+            listed = self.git.run("log", "-z", f"--format={form}", tip, *after, "--", cwd=self.path)
+        words = iter(listed.split(b"\0"))
+        return [_recorded(*found) for found in zip(words, words, words, strict=False) if found[2]]
+
+    def head(self) -> str | None:
+        """The branch that the remote's HEAD names now; None if it names none that is there."""
+        with self.mended():
+            listed = self.git.run("ls-remote", "--symref", "--", self.url, "HEAD", cwd=self.path)
+        found = re.search(rf"^{_BRANCH}(.*)\tHEAD$", listed.decode("utf-8", "replace"), re.MULTILINE)
+        return found[1] if found else None
+
     @contextmanager
     def mended(self) -> Iterator[None]:
         """If git fails for a reason that nothing outside explains, the cache is made anew the next time."""
@@ -174,3 +211,10 @@ class BareCache:
         flags = [word for word in what if word.startswith("--")]
         refspecs = [word for word in what if not word.startswith("--")]
         self.git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self.path)
+
+
+def _recorded(commit: bytes, seconds: bytes, text: bytes) -> Recorded:
+    lines = text.decode("utf-8", "surrogateescape").split("\n")
+    pairs = (line.partition(": ") for line in lines if line)
+    trailers = {key: value.strip() for key, _, value in pairs}
+    return Recorded(commit.decode(), datetime.fromtimestamp(int(seconds), UTC), trailers)

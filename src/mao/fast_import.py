@@ -46,6 +46,18 @@ class StoredFile:
         return self.oid
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What the parent has at `source`, a file or a folder, with another path; it need not be here."""
+
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Nothing, where the parent has a file or a folder."""
+
+
 Existing: TypeAlias = dict[bytes, str]
 """The blob that each path has in a commit, where it has one."""
 
@@ -55,7 +67,7 @@ class Placement:
     """Where each file of a commit goes, and the commit's message; which of them stand beside their own path."""
 
     message: str
-    files: Sequence[tuple[bytes, DataFile | StoredFile]]
+    files: Sequence[tuple[bytes, DataFile | StoredFile | Moved | Deleted]]
     beside: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
@@ -141,14 +153,23 @@ def _commit(
     if parent:
         _write(process, f"from {parent}\n".encode())
     for path, file in placement.files:
-        if isinstance(file, StoredFile):
-            _write(process, b"M %s %s %s\n" % (file.mode.encode(), file.oid.encode(), _quoted(path)))
-            continue
-        _write(process, b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
-        for chunk in file.chunks():
-            _write(process, chunk)
-        _write(process, b"\n")
+        _put(process, path, file)
     _write(process, f"\nget-mark {mark}\n".encode(), flush=True)
+
+
+def _put(process: subprocess.Popen[bytes], path: bytes, file: DataFile | StoredFile | Moved | Deleted) -> None:
+    match file:
+        case StoredFile():
+            _write(process, b"M %s %s %s\n" % (file.mode.encode(), file.oid.encode(), _quoted(path)))
+        case Moved():
+            _write(process, b"R %s %s\n" % (_quoted(file.source), _quoted(path)))
+        case Deleted():
+            _write(process, b"D %s\n" % _quoted(path))
+        case _:
+            _write(process, b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
+            for chunk in file.chunks():
+                _write(process, chunk)
+            _write(process, b"\n")
 
 
 def _existing(process: subprocess.Popen[bytes], addition: Addition, parent: str) -> Existing:
