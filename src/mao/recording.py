@@ -158,7 +158,8 @@ def settle(
     if tip.commit and (newer.commit is None or not cache.contains(newer.commit, tip.commit)):
         raise RemoteRewritten(
             f"The branch '{tip.branch}' no longer holds commit {tip.commit}, which it held before. Was it restored or"
-            " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
+            " rewritten? If so, and it shall stay so: 'mao dataset verify NAME --republish' publishes to it as it is"
+            " now, and again what it has lost; 'mao run publish RUN' only publishes to it as it is now."
         )
     there: Mapping[str, Arrival] = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
     arrived(node, newer.branch, [(run, there[run.id]) for run in runs if run.id in there])

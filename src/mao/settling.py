@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mao import recording
 from mao.errors import RemoteRewritten
 from mao.git import fetchable
-from mao.queueing import asked_again, asked_for, is_in, on_the_way_to
+from mao.queueing import asked_again, asked_for, is_in
 from mao.run import PublicationState, Run, RunState
 from mao.tree import Tree
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from mao import change, registering, settling
-from mao.change import Change
-from mao.dataset_cache import RUN_TRAILER
 from mao.errors import ChangeNotFound
-from mao.provenance import BESIDE_TRAILER, placed_beside
+from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 from mao.run import Run
 from mao.values import Moment, Value, display
 
@@ -17,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mao.bare_cache import Recorded
+    from mao.change import Change
     from mao.local_node import LocalNode
 
 _ENDED = "MAO-Ended"

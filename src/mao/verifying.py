@@ -114,7 +114,7 @@ def _missing(node: LocalNode, run: Run) -> MissingRun:
     )
 
 
-def _accept(  # noqa: PLR0913  # what was learnt of the branch
+def _accept(
     node: LocalNode,
     cache: DatasetCache,
     tip: Tip,
@@ -127,7 +127,7 @@ def _accept(  # noqa: PLR0913  # what was learnt of the branch
     ours = [run for run in runs if run.publication and fetchable(run.publication.remote) == cache.url]
     recording.arrived(node, tip.branch, [(run, there[run.id]) for run in ours if run.id in there])
     cache.remember(tip)
-    for run in runs:
+    for run in ours:
         settling.go_on(node, run)
 
 
