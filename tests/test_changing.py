@@ -132,9 +132,9 @@ def test_what_is_not_there_is_refused_with_what_is_near_and_nothing_is_changed(a
     for path, near in (("a/1.cvs", "a/1.csv"), ("A/1.csv", "a"), ("a/deap/er", "a/deep"), ("tip.csv", "top.csv")):
         with pytest.raises(PathNotFound, match=f"nothing at '{path}'; did you mean '{near}'"):
             delete(alpha, "b", path)
-    with pytest.raises(PathNotFound, match="nothing at 'nowhere/at/all'. Nothing"):
+    with pytest.raises(PathNotFound, match=r"nothing at 'nowhere/at/all'\. Nothing"):
         delete(alpha, "nowhere/at/all")
-    with pytest.raises(PathNotFound, match="nothing at 'top.csv/x'"):
+    with pytest.raises(PathNotFound, match=r"nothing at 'top\.csv/x'"):
         move(alpha, "top.csv/x", "y")
     assert git("rev-parse", "main", cwd=remote) == before
 

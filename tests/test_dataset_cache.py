@@ -590,3 +590,33 @@ def test_a_cache_never_fetches_by_itself(tmp_path: Path, caller: Git, large_remo
         assert caller.attempt(*command, cwd=cache.path).status != 0
     assert objects(cache) == {"commit": 1}
     assert "remote" not in (cache.path / "config").read_text()
+
+
+def test_the_whole_history_is_told_without_its_files(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+    first = elsewhere(tmp_path, remote, {"a": "1"}, "one\n\nMAO-Run: 1\nMAO-Node: alpha\n  and more\nOther: x")
+    elsewhere(tmp_path, remote, {"b": "2"}, "by hand")
+    third = elsewhere(tmp_path, remote, {"c": "3"}, "three\n\nnone here: x\n\nMAO-Run: 3\nMAO-Beside: gr\u00fcn\u2028x")
+    tip = cache.fill().commit
+    assert tip == third
+
+    found = cache.history(tip, "MAO-Run", "MAO-Node", "MAO-Beside")
+
+    assert [(one.commit, one.trailers) for one in found] == [
+        (third, {"MAO-Run": "3", "MAO-Beside": "gr\u00fcn\u2028x"}),
+        (first, {"MAO-Run": "1", "MAO-Node": "alpha and more"}),
+    ]
+    assert [one.commit for one in cache.history(tip, "MAO-Run", since=first)] == [third]
+    assert cache.history(tip, "Nothing") == []
+    assert int(found[0].moment.timestamp()) == int(git("log", "-1", "--format=%at", third, cwd=remote))
+    assert set(objects(cache)) == {"commit"}
+
+
+def test_the_branch_that_the_remotes_head_names_is_told(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+    elsewhere(tmp_path, remote, {"a": "1"})
+    cache.fill()
+    assert cache.head() == "main"
+    git("branch", "-m", "main", "trunk", cwd=remote)
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", cwd=remote)
+    assert cache.head() == "trunk"
+    git("symbolic-ref", "HEAD", "refs/heads/gone", cwd=remote)
+    assert cache.head() is None

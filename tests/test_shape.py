@@ -18,6 +18,7 @@ LONGEST_FUNCTION = 40
 TESTED_ELSEWHERE = {
     "building.py": "test_installing.py",
     "catalogue.py": "test_registering.py",
+    "change.py": "test_changing.py",
     "daemon.py": "test_crashes.py",
     "definition_schema.py": "test_definition.py",
     "ending.py": "test_publishing.py",
@@ -27,6 +28,7 @@ TESTED_ELSEWHERE = {
     "fields.py": "test_definition_file.py",
     "installation.py": "test_store.py",
     "local_node.py": "test_crashes.py",
+    "settling.py": "test_verifying.py",
     "registry.py": "registries/test_contract.py",
     "yaml_tree.py": "test_definition_file.py",
 }

@@ -237,14 +237,15 @@ def test_asking_for_one_run_decides_for_all_that_the_rewritten_history_has_stopp
     backup = git("rev-parse", "main", cwd=remote)
     done(alpha, {"latest.txt": "2"})
     set_back(remote, backup)
-    runs = [alpha.made({"latest.txt": str(number)}) for number in range(3, 6)]
+    contents = {alpha.made({"latest.txt": content}): content for content in "345"}
+    runs = sorted(contents)
     alpha.publish()
     assert {alpha.state(run) for run in runs} == {"blocked"}
 
     publishing.ask(alpha.node, alpha.run(runs[1]))
     finish(alpha, *runs)
 
-    assert published(remote) == {"latest.txt": "5"}, "the older one of this node is known to be its own"
+    assert published(remote) == {"latest.txt": contents[runs[-1]]}, "the older one of this node is known to be its own"
     assert trailers(remote, "MAO-Run")[:3] == runs[::-1]
 
 

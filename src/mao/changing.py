@@ -92,7 +92,7 @@ def _checked(node: LocalNode, wish: Wish) -> Change:
         reason=reason,
         by=by or None,
         node=node.config.node,
-        at=now(),
+        at=now().replace(microsecond=0),  # as git keeps it
     )
 
 

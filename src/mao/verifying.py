@@ -124,11 +124,15 @@ def _accept(
 ) -> None:
     """Take the history of the branch as it is for what this node knows of it; `runs` that it holds have arrived."""
     settling.put_right(node, cache, compared, there)
-    ours = [run for run in runs if run.publication and fetchable(run.publication.remote) == cache.url]
-    recording.arrived(node, tip.branch, [(run, there[run.id]) for run in ours if run.id in there])
+    for run in runs:
+        with node.locked("run", run.id):
+            if node.store.run(run.id) != run or not run.publication or fetchable(run.publication.remote) != cache.url:
+                continue  # somebody has just asked for it, or it goes elsewhere
+            if run.id in there:
+                recording.arrived(node, tip.branch, [(run, there[run.id])])
+            else:
+                settling.go_on(node, run)
     cache.remember(tip)
-    for run in ours:
-        settling.go_on(node, run)
 
 
 def _send_again(node: LocalNode, dataset: Dataset, run: Run, compared: Compared) -> None:

@@ -81,7 +81,8 @@ def _change(client: Client, output: Output, name: str, body: Any) -> None:
     made = client.post(at("datasets", name, "changes"), body)
     if output.is_table:
         click.echo(made["commit"])
-        say(f"{_what(made).capitalize()} in '{name}'. The history keeps what was there.")
+        what = _what(made)
+        say(f"{what[0].upper()}{what[1:]} in '{name}'. The history keeps what was there.")
     else:
         output.json(made)
 

@@ -56,7 +56,8 @@ def verify(client: Client, output: Output, name: str, *, republish: bool) -> Non
     path = at("datasets", name, "verification")
     told = client.post(path, {"republish": True}) if republish else client.get(path, timeout=LONG_HISTORY)
     if output.is_table:
-        output.values(told["missing"], _COLUMNS, "")
+        if told["missing"]:
+            output.values(told["missing"], _COLUMNS, "")
         say("\n".join(_words(told, republish=republish)))
     else:
         output.json(told)
