@@ -284,7 +284,7 @@ def test_a_run_whose_push_had_arrived_without_an_answer_is_not_sent_twice(alpha:
     run = alpha.made({"late.csv": "1"})
     before = alpha.run(run)
     alpha.publish()
-    alpha.node.store.save(before)  # as after a loss of power
+    alpha.node.store.save(before.with_publication(commit=alpha.publication(run).commit))  # as after a kill
     (alpha.cache.path / "tip.json").unlink()
 
     delete(alpha, "b")
