@@ -179,6 +179,8 @@ class DatasetCache(BareCache):
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
         given = "".join(f"{oid}\n" for oid in oids).encode()
+        if not given:
+            return {}
         with self.mended():
             form = "--batch-check=%(objectname) %(objecttype)"
             listed = self.git.run("cat-file", form, cwd=self.path, given=given).decode()

@@ -27,7 +27,7 @@ from mao.errors import (
     RunEnded,
 )
 from mao.git import LOST_RACE
-from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_again, due, held, is_in, of_its_own, on_the_way_to
+from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_again, batch, due, held, is_in, of_its_own, on_the_way_to, size
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
 from mao.values import display
 
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 _RACES = 12
 """How many races for the branch are lost before the others are given a longer pause."""
-_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
-"""What goes out in one push at most; a single run goes whatever its size."""
 _SMALL = 1_000_000
 """Bytes up to which the time of a push tells of the remote, and not of the data."""
 _REFUSED = 86_400.0
@@ -103,9 +101,9 @@ def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[R
     for run in sent:
         if not run.publish:
             _keep(node, cache, tip, run)
-    batch, more = _batch([run for run in sent if run.publish])
-    if batch:
-        _send(node, cache, batch)
+    going, more = batch([run for run in sent if run.publish])
+    if going:
+        _send(node, cache, going)
     runs = _still(node, runs)
     wait: float | None = None
     if any(is_in(run, PublicationState.DELIVERED) for run in runs):
@@ -120,20 +118,6 @@ def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
     """Those of `runs` that are on their way still, as they are now."""
     stored = (node.store.run(run.id) for run in runs)
     return [run for run in stored if run is not None and run.publication and run.publication.state in ON_THE_WAY]
-
-
-def _batch(runs: list[Run]) -> tuple[list[Run], bool]:
-    """As many of `runs` as go out in one push, and whether there are more."""
-    size = 0
-    for count, run in enumerate(runs):
-        size += _size(run)
-        if count and (count >= _MOST_RUNS or size > _MOST_BYTES):
-            return runs[:count], True
-    return runs, False
-
-
-def _size(run: Run) -> int:
-    return sum(file.size for file in run.publication.files) if run.publication else 0
 
 
 def _keep(node: LocalNode, cache: DatasetCache, tip: Tip, run: Run) -> None:
@@ -228,7 +212,7 @@ def _is_on_branch(
         begun = time.monotonic()
         if cache.push([Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")]):
             return False
-        if sum(file.size for run, _ in adding if run.publication for file in run.publication.files) <= _SMALL:
+        if sum(size(run) for run, _ in adding) <= _SMALL:
             cache.habits.took(time.monotonic() - begun)
         recording.arrived(node, tip.branch, adding)
         cache.remember(Tip(tip.branch, last))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, PublicationState.DELIVERED})
 """The states in which data is on its way to the branch."""
+_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
+"""What goes out in one push at most; a single run goes whatever its size."""
 OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"})
 """Causes that may lie in the data of a single run; the others concern every run for that remote."""
 
@@ -74,3 +76,18 @@ def asked_again(run: Run, **changes: object) -> Run:
     run = run.model_copy(update={"publish": True})
     run = run.with_publication(state=PublicationState.PENDING, next_try_at=None, attempts=0, **changes)
     return run.moved(RunState.PUBLISHING, reason=None, finished_at=None)
+
+
+def batch(runs: list[Run]) -> tuple[list[Run], bool]:
+    """As many of `runs` as go out in one push, and whether there are more."""
+    total = 0
+    for count, run in enumerate(runs):
+        total += size(run)
+        if count and (count >= _MOST_RUNS or total > _MOST_BYTES):
+            return runs[:count], True
+    return runs, False
+
+
+def size(run: Run) -> int:
+    """Bytes of the files of a run."""
+    return sum(file.size for file in run.publication.files) if run.publication else 0

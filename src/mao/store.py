@@ -15,6 +15,7 @@ from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
 Document: TypeAlias = Run | Installation | Clone
@@ -220,6 +221,11 @@ class Store:
                 request.location,
             )
 
+    def forget_requests(self, before: datetime) -> None:
+        """Forget the requests that came before a moment."""
+        with self._file.transaction(flush=False):
+            self._file.rows("DELETE FROM idempotency_keys WHERE created_at < ?", f"{before:%Y-%m-%d %H:%M:%S}")
+
     def remembered(self, key: str) -> IdempotentRequest | None:
         """The request that came with this Idempotency-Key."""
         rows = self._file.rows("SELECT key, request, location FROM idempotency_keys WHERE key = ?", key)
@@ -237,13 +243,9 @@ class Store:
 
     def own_below(self, dataset: str, path: bytes) -> dict[bytes, str]:
         """What this node published last at `path` and at every path below it, as git's blob ids."""
-        rows = self._file.rows(
-            "SELECT path, blob FROM own_files WHERE dataset = ? AND (path = ? OR path > ? AND path < ?)",
-            dataset.lower(),
-            path,
-            path + b"/",
-            path + b"0",  # the character that follows "/"
-        )
+        below = (path + b"/", path + b"0")  # the character that follows "/"
+        query = "SELECT path, blob FROM own_files WHERE dataset = ? AND (path = ? OR path > ? AND path < ?)"
+        rows = self._file.rows(query, dataset.lower(), path, *below)
         return {bytes(found): str(blob) for found, blob in rows if isinstance(found, bytes)}
 
     def own(self, dataset: str, blobs: Mapping[bytes, str | None]) -> None:
