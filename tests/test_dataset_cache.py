@@ -274,13 +274,13 @@ def test_a_cache_knows_what_came_before_what(tmp_path: Path, cache: DatasetCache
     first = elsewhere(tmp_path, remote, {"a": "1"})
     tip = cache.fill()
     mine = add(cache, tip.commit, write({"b": "2"}))
-    assert cache.arrivals(first, first) is not None
-    assert cache.arrivals(mine, first) is not None
-    assert cache.arrivals(first, mine) is None
+    assert cache.contains(first, first)
+    assert cache.contains(mine, first)
+    assert not cache.contains(first, mine)
     assert push(cache, mine)
     later = elsewhere(tmp_path, remote, {"c": "3"})
     assert cache.refresh("main") == Tip("main", later)
-    assert cache.arrivals(later, mine) is not None
+    assert cache.contains(later, mine)
     with pytest.raises(GitFailed):
         cache.arrivals(later, "0" * 40)
 
@@ -293,7 +293,7 @@ def test_a_branch_that_was_rewritten_or_removed_is_noticed(tmp_path: Path, cache
     git("push", "--quiet", "--force", remote, "HEAD:main", cwd=work)
     tip = cache.refresh("main")
     assert tip.commit == git("rev-parse", "main", cwd=remote)
-    assert cache.arrivals(str(tip.commit), first) is None
+    assert not cache.contains(str(tip.commit), first)
     git("update-ref", "-d", "refs/heads/main", cwd=remote)
     assert cache.refresh("main") == Tip("main", None)
 
@@ -527,7 +527,7 @@ def test_throwing_the_cache_away_at_any_moment_is_harmless(
         lambda: add(cache, head, files),
         lambda: push(cache, head),
         lambda: cache.refresh("main"),
-        lambda: cache.arrivals(head, head),
+        lambda: cache.contains(head, head),
     ]
     for step in steps:
         remove_tree(cache.path)
@@ -541,7 +541,7 @@ def test_throwing_the_cache_away_at_any_moment_is_harmless(
         last = elsewhere(tmp_path, remote, {"c": str(number)})
     remove_tree(cache.path)
     assert cache.fill() == Tip("main", last)
-    there = cache.arrivals(last, None) or {}
+    there = cache.arrivals(last, None)
     assert {run: arrival.commit for run, arrival in there.items()} == {"1": mine}, "it is found below what came since"
     assert objects(cache)["blob"] == 0
 
@@ -591,3 +591,33 @@ def test_a_cache_never_fetches_by_itself(tmp_path: Path, caller: Git, large_remo
         assert caller.attempt(*command, cwd=cache.path).status != 0
     assert objects(cache) == {"commit": 1}
     assert "remote" not in (cache.path / "config").read_text()
+
+
+def test_the_whole_history_is_told_without_its_files(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+    first = elsewhere(tmp_path, remote, {"a": "1"}, "one\n\nMAO-Run: 1\nMAO-Node: alpha\n  and more\nOther: x")
+    elsewhere(tmp_path, remote, {"b": "2"}, "by hand")
+    third = elsewhere(tmp_path, remote, {"c": "3"}, "three\n\nnone here: x\n\nMAO-Run: 3\nMAO-Beside: gr\u00fcn\u2028x")
+    tip = cache.fill().commit
+    assert tip == third
+
+    found = cache.history(tip, "MAO-Run", "MAO-Node", "MAO-Beside")
+
+    assert [(one.commit, one.trailers) for one in found] == [
+        (third, {"MAO-Run": "3", "MAO-Beside": "gr\u00fcn\u2028x"}),
+        (first, {"MAO-Run": "1", "MAO-Node": "alpha and more"}),
+    ]
+    assert [one.commit for one in cache.history(tip, "MAO-Run", since=first)] == [third]
+    assert cache.history(tip, "Nothing") == []
+    assert int(found[0].moment.timestamp()) == int(git("log", "-1", "--format=%at", third, cwd=remote))
+    assert set(objects(cache)) == {"commit"}
+
+
+def test_the_branch_that_the_remotes_head_names_is_told(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
+    elsewhere(tmp_path, remote, {"a": "1"})
+    cache.fill()
+    assert cache.head() == "main"
+    git("branch", "-m", "main", "trunk", cwd=remote)
+    git("symbolic-ref", "HEAD", "refs/heads/trunk", cwd=remote)
+    assert cache.head() == "trunk"
+    git("symbolic-ref", "HEAD", "refs/heads/gone", cwd=remote)
+    assert cache.head() is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mao.data_directory import DataFile, publishable
 from mao.errors import PathClash
-from mao.fast_import import Addition, Author, Existing, Placement, dialogue
+from mao.fast_import import Addition, Author, Deleted, Existing, Moved, Placement, dialogue
 from mao.git import Git
 from support import bare, git
 
@@ -45,16 +45,21 @@ def write(repository: Path, base: str | None, files: list[DataFile], message: st
         found.update(existing)
         return Placement(message, [(file.path, file) for file in files])
 
+    return make(repository, base, Addition(AUTHOR, AUTHOR, [file.path for file in files], place)), found
+
+
+def make(repository: Path, base: str | None, addition: Addition) -> str | None:
+    """The commit of an addition."""
     caller = Git(repository, 60)
     process = caller.start("fast-import", "--quiet", "--force", "--done", cwd=repository)
     try:
-        (made,) = dialogue(process, base, [Addition(AUTHOR, AUTHOR, [file.path for file in files], place)])
+        (made,) = dialogue(process, base, [addition])
     finally:
         output = caller.finish(process)
     if made.clash is not None:
         raise made.clash
     assert output.status == 0, output.err
-    return made.commit, found
+    return made.commit
 
 
 def paths(repository: Path, commit: str | None) -> set[bytes]:
@@ -163,3 +168,16 @@ def test_large_files_pass_whole(repository: Path, tmp_path: Path) -> None:
     large = os.urandom(5_000_000)
     made, _ = write(repository, None, data(tmp_path / "data", {b"large": large, b"more": b"done\n" * 1000}))
     assert content(repository, str(made), b"large") == large
+
+
+def test_files_of_any_name_are_moved_and_deleted(repository: Path, tmp_path: Path) -> None:
+    first, _ = write(repository, None, data(tmp_path / "data", {b"old/" + name: name for name in ODD}))
+    moves = [(b"new/" + name, Moved(b"old/" + name)) for name in ODD[2:]]
+    deletions = [(b"old/" + name, Deleted()) for name in ODD[:1]]
+
+    made = make(repository, first, Addition(AUTHOR, AUTHOR, (), lambda _: Placement("m", [*moves, *deletions])))
+
+    assert paths(repository, made) == {b"old/" + ODD[1], *(path for path, _ in moves)}
+    assert {content(repository, str(made), b"new/" + name) for name in ODD[2:]} == set(ODD[2:])
+    whole = make(repository, made, Addition(AUTHOR, AUTHOR, (), lambda _: Placement("m", [(b"x/y", Moved(b"new"))])))
+    assert paths(repository, whole) == {b"old/" + ODD[1], *(b"x/y/" + name for name in ODD[2:])}

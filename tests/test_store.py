@@ -248,6 +248,18 @@ def test_the_node_knows_its_own_files_by_their_bytes(store: Store) -> None:
     assert store.run(run.id) == run
 
 
+def test_what_is_below_a_folder_is_known_and_can_be_set_right(store: Store) -> None:
+    inside = {b"a": "1" * 40, b"a/b": "2" * 40, b"a/\xff/c": "3" * 40}
+    store.published((a_run(dataset="Data"), {**inside, b"a.b": "4" * 40, b"a0": "5" * 40, b"b/a/b": "6" * 40}))
+
+    assert store.own_below("DATA", b"a") == inside
+    assert store.own_below("data", b"a/b") == {b"a/b": "2" * 40}
+    assert store.own_below("elsewhere", b"a") == {}
+    store.own("Data", {b"a": None, b"a/b": "7" * 40, b"never": None, b"new": "8" * 40})
+    assert store.own_below("data", b"a") == {b"a/b": "7" * 40, b"a/\xff/c": "3" * 40}
+    assert store.own_blobs("data", [b"new", b"never", b"a.b"]) == {b"new": "8" * 40, b"a.b": "4" * 40}
+
+
 WRITER = """
 import sys
 from pathlib import Path

@@ -8,12 +8,14 @@ holds nothing that could not be made again.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mao.data_directory import make_durable
-from mao.errors import GitFailed, RemoteRefused
+from mao.errors import GitFailed, RemoteRefused, RemoteRewritten
 from mao.git import fetchable
 from mao.workspace import remove_tree, write_durably
 
@@ -39,6 +41,24 @@ class Tip:
 
     branch: str
     commit: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A commit of the branch: its id, when its data was made, and those of its trailers that were asked for."""
+
+    commit: str
+    moment: datetime
+    trailers: dict[str, str]
+
+
+def rewritten(commit: str) -> RemoteRewritten:
+    """The error that a branch does not hold `commit` any more."""
+    return RemoteRewritten(
+        f"The branch no longer holds commit {commit}, which it held before. Was it restored or rewritten? If so, and it"
+        " shall stay so: 'mao dataset verify NAME --republish' publishes to it as it is now, and again what it has lost;"
+        " 'mao run publish RUN' only publishes to it as it is now."
+    )
 
 
 class BareCache:
@@ -141,6 +161,46 @@ class BareCache:
             self.prepare()
             self.git.run("repack", "--geometric=2", "-d", "-q", cwd=self.path)
 
+    def history(self, tip: str, *keys: str, since: str | None = None) -> list[Recorded]:
+        """The commits in the history of `tip` that have one of these trailers, the newest first.
+
+        Args:
+            tip: a commit of the branch.
+            keys: of trailers (git-interpret-trailers(1)).
+            since: only what came after this commit, which is known here; None for the whole history, which is fetched
+                (its commits, where the remote can leave the rest out).
+
+        Raises:
+            RemoteRewritten: `since` is not in the history of `tip`.
+        """
+        asked = "".join(f"key={key}," for key in keys)
+        with self.mended():
+            if since is None and (self.path / "shallow").exists():
+                self.fetch("--unshallow", tip)
+            which = ("--left-right", f"{since}...{tip}") if since else (tip,)
+            form = f"%m%x00%H%x00%at%x00%(trailers:{asked}unfold)"
+            listed = self.git.run("log", "-z", f"--format={form}", *which, "--", cwd=self.path)
+        words = iter(listed.split(b"\0"))
+        found = list(zip(words, words, words, words, strict=False))
+        if any(side == b"<" for side, *_ in found):
+            raise rewritten(str(since))
+        return [_recorded(*rest) for _, *rest in found if rest[2]]
+
+    def contains(self, tip: str, commit: str) -> bool:
+        """Whether `commit`, which is known here, is `tip` or came before it."""
+        try:
+            self.history(tip, since=commit)
+        except RemoteRewritten:
+            return False
+        return True
+
+    def head(self) -> str | None:
+        """The branch that the remote's HEAD names now; None if it names none that is there."""
+        with self.mended():
+            listed = self.git.run("ls-remote", "--symref", "--", self.url, "HEAD", cwd=self.path)
+        found = re.search(rf"^{_BRANCH}(.*)\tHEAD$", listed.decode("utf-8", "replace"), re.MULTILINE)
+        return found[1] if found else None
+
     @contextmanager
     def mended(self) -> Iterator[None]:
         """If git fails for a reason that nothing outside explains, the cache is made anew the next time."""
@@ -183,3 +243,10 @@ def _read(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return known
+
+
+def _recorded(commit: bytes, seconds: bytes, text: bytes) -> Recorded:
+    lines = text.decode("utf-8", "surrogateescape").split("\n")
+    pairs = (line.partition(": ") for line in lines if line)
+    trailers = {key: value.strip() for key, _, value in pairs}
+    return Recorded(commit.decode(), datetime.fromtimestamp(int(seconds), UTC), trailers)

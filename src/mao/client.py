@@ -133,11 +133,12 @@ class Client:
         answer: dict[str, str] = self._exchange("GET", "/healthz", None, {}, self._timeout, _read).json
         return answer
 
-    def pages(self, path: str, **filters: object) -> Iterator[Any]:
-        """Every item of a list, page after page."""
+    def pages(self, path: str, *, timeout: float | None = None, **filters: object) -> Iterator[Any]:
+        """Every item of a list, page after page; `timeout` is for each of them."""
         token = None
         while True:
-            page = self.ask("GET", _with(path, {"page_size": 500, **filters, "page_token": token})).json
+            query = {"page_size": 500, **filters, "page_token": token}
+            page = self.ask("GET", _with(path, query), timeout=timeout).json
             yield from page["items"]
             token = page["next_page_token"]
             if token is None:

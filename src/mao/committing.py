@@ -125,7 +125,9 @@ def _contributions(node: LocalNode, runs: Sequence[Run], before: Sequence[Run]) 
     for number, run in enumerate(runs, len(before)):
         files, left_out = found[number]
         paths = [file.path for file in files]
-        own = {path: {blob} for path, blob in node.store.own_blobs(run.dataset, paths).items()}
+        later = run.publication.superseded if run.publication else ()
+        known = node.store.own_blobs(run.dataset, paths)
+        own = {path: {blob} for path, blob in known.items() if display(path) not in later}
         for earlier in (file for others in kept[:number] for file in others if file.path in set(paths)):
             own.setdefault(earlier.path, set()).add(earlier.blob())
         with_blobs = [(file, file.blob()) for file in _with_lines(kept[number])]

@@ -201,14 +201,14 @@ def _mode(path: Path) -> int:
 
 def _fault(root: Path, path: bytes, source: Path, mode: int) -> str | None:
     """What keeps a file from being published, if anything does."""
-    if any(_is_gits(part) for part in path.split(b"/")):
+    if any(is_gits(part) for part in path.split(b"/")):
         return "git keeps '.git' to itself"
     if stat.S_ISLNK(mode):
         return "a link that leaves the data directory" if _leaves(root, source) else None
     return None if stat.S_ISREG(mode) and os.access(source, os.R_OK) else "neither a link nor a file that can be read"
 
 
-def _is_gits(name: bytes) -> bool:
+def is_gits(name: bytes) -> bool:
     """Whether some system takes `name` for `.git`: hosts refuse a commit that has it (git-fsck(1): hasDotgit)."""
     text = re.sub(_IGNORED_BY_HFS, "", name.decode("utf-8", "replace")).lower()
     return any(re.fullmatch(r"(\.git|git~1)[ .]*", part.split(":")[0]) for part in text.split("\\"))

@@ -153,7 +153,7 @@ class DatasetCache(BareCache):
             self.fetch(f"+{HEADS}{branch}:refs/mao/remote")
             return Tip(branch, (self.path / "refs/mao/remote").read_text().strip())
 
-    def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival] | None:
+    def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival]:
         """The runs whose commits are in the history of `tip`, by their ids.
 
         Args:
@@ -161,20 +161,15 @@ class DatasetCache(BareCache):
             since: only what came after this commit, which is known here; None for the whole history, which is fetched
                 (its commits, where the remote can leave the rest out).
 
-        Returns:
-            None if `since` is not in the history of `tip`.
+        Raises:
+            RemoteRewritten: `since` is not in the history of `tip`.
         """
-        with self.mended():
-            if since is None and (self.path / "shallow").exists():
-                self.fetch("--unshallow", tip)
-            form = f"%m%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
-            which = ("--left-right", f"{since}...{tip}") if since else (tip,)
-            listed = self.git.run("log", "-z", f"--format={form}", *which, "--", cwd=self.path)
-        words = iter(listed.decode("utf-8", "surrogateescape").split("\0"))
-        found = list(zip(words, words, words, strict=False))
-        if any(commit.startswith("<") for commit, _, _ in found):
-            return None
-        return {run.strip(): Arrival(commit[1:], placed_beside(beside)) for commit, run, beside in found if run.strip()}
+        found = self.history(tip, RUN_TRAILER, BESIDE_TRAILER, since=since)
+        return {
+            one.trailers[RUN_TRAILER]: Arrival(one.commit, placed_beside(one.trailers.get(BESIDE_TRAILER, "")))
+            for one in found
+            if one.trailers.get(RUN_TRAILER)
+        }
 
     def lately(self, tip: str, moment: datetime) -> frozenset[str]:
         """The runs whose commits are in the history of `tip`, as far as it is known here, and later than `moment`."""
@@ -252,12 +247,13 @@ class DatasetCache(BareCache):
         self.prepare()
         self.fetch(missing[1], settings=("fetch.negotiationAlgorithm=noop",))
 
-    def push(self, updates: Sequence[Update], *, atomic: bool = False) -> frozenset[str]:
+    def push(self, updates: Sequence[Update], *, atomic: bool = False, whole: bool = False) -> frozenset[str]:
         """Change refs of the remote.
 
         Args:
             updates: what is to be changed, and from what.
             atomic: all of them or none.
+            whole: whether to leave out whatever a parent has, not only at the same path: what moves is not here.
 
         Returns:
             the refs that somebody else changed first, and which were left as they are.
@@ -269,7 +265,8 @@ class DatasetCache(BareCache):
             return frozenset()
         leases = [f"--force-with-lease={update.ref}:{update.old}" for update in updates if update.old is not None]
         refspecs = [f"{'+' * update.forced}{update.new}:{update.ref}" for update in updates]
-        args = ("push", "--porcelain", *(["--atomic"] if atomic else []), *leases, "--", self.url, *refspecs)
+        settings = ("-c", "pack.useSparse=false") if whole else ()
+        args = (*settings, "push", "--porcelain", *(["--atomic"] if atomic else []), *leases, "--", self.url, *refspecs)
         with self.mended():
             output = self.git.attempt(*args, cwd=self.path)
             if output.status == 0:

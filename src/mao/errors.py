@@ -2,15 +2,15 @@
 
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
-    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting
+    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
     │   └── IdempotencyKeyReused
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound
-    │   └── NotInstalled, NotCloned, FolderNotFound, RouteNotFound
+    │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning
-    │   └── RemoteRewritten, PathClash
+    │   └── RemoteRewritten, PathClash, PathTaken
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
@@ -130,6 +130,10 @@ class BadSetting(InvalidRequest):
     """A setting of the configuration has a value that it cannot have."""
 
 
+class BadChange(InvalidRequest):
+    """That is no change that could be made to a dataset."""
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """The same Idempotency-Key came with another request."""
 
@@ -160,6 +164,14 @@ class NotCloned(NotFound):
 
 class FolderNotFound(NotFound):
     """The dataset has no such folder."""
+
+
+class PathNotFound(NotFound):
+    """The dataset has nothing at that path."""
+
+
+class ChangeNotFound(NotFound):
+    """No such change was made to the dataset."""
 
 
 class RouteNotFound(NotFound):
@@ -216,6 +228,10 @@ class RemoteRewritten(Conflict):
 
 class PathClash(Conflict):
     """A file stands where the other side has a folder."""
+
+
+class PathTaken(Conflict):
+    """The dataset has something at that path already."""
 
 
 class GitFailed(OutsideFailed):

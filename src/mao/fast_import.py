@@ -91,6 +91,18 @@ class BlobMissing(Exception):  # no fault: it is fetched then
         self.oid = oid
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What the parent has at `source`, a file or a folder, with another path; it need not be here."""
+
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Nothing, where the parent has a file or a folder."""
+
+
 Existing: TypeAlias = dict[bytes, str]
 """The blob that each path has in a commit, where it has one."""
 
@@ -100,7 +112,7 @@ class Placement:
     """Where each file of a commit goes, and the commit's message; which of them stand beside their own path."""
 
     message: str
-    files: Sequence[tuple[bytes, DataFile | StoredFile | WrittenFile]]
+    files: Sequence[tuple[bytes, DataFile | StoredFile | WrittenFile | Moved | Deleted]]
     beside: Mapping[bytes, bytes] = field(default_factory=dict)
     derived: Sequence[DerivedFile] = ()
     """Further files; those that are there already are left out."""
@@ -156,7 +168,8 @@ def dialogue(
     made: list[Made] = []
     parent = base
     for number, addition in enumerate(additions, 1):
-        _begin(process, parent if not apart else None)
+        if apart or parent is None:  # what was committed before is no parent
+            _write(process, b"reset refs/mao/publication\n\n")
         try:
             placement = addition.place({} if apart or parent is None else _existing(process, addition, parent))
         except PathClash as clash:
@@ -173,11 +186,6 @@ def dialogue(
         _write(process, f"reset refs/mao/publication\nfrom {parent}\n\n".encode())
     _write(process, b"done\n", flush=True)
     return made
-
-
-def _begin(process: subprocess.Popen[bytes], parent: str | None) -> None:
-    if parent is None:  # what was committed before is no parent
-        _write(process, b"reset refs/mao/publication\n\n")
 
 
 def _derived(process: subprocess.Popen[bytes], files: Sequence[DerivedFile]) -> Iterator[tuple[bytes, WrittenFile]]:
@@ -208,14 +216,25 @@ def _commit(
     if parent:
         _write(process, f"from {parent}\n".encode())
     for path, file in placement.files:
-        if isinstance(file, StoredFile):
-            _write(process, b"M %s %s %s\n" % (file.mode.encode(), file.oid.encode(), _quoted(path)))
-            continue
-        _write(process, b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
-        for chunk in file.chunks():
-            _write(process, chunk)
-        _write(process, b"\n")
+        _put(process, path, file)
     _write(process, f"\nget-mark {mark}\n".encode(), flush=True)
+
+
+def _put(
+    process: subprocess.Popen[bytes], path: bytes, file: DataFile | StoredFile | WrittenFile | Moved | Deleted
+) -> None:
+    match file:
+        case StoredFile():
+            _write(process, b"M %s %s %s\n" % (file.mode.encode(), file.oid.encode(), _quoted(path)))
+        case Moved():
+            _write(process, b"R %s %s\n" % (_quoted(file.source), _quoted(path)))
+        case Deleted():
+            _write(process, b"D %s\n" % _quoted(path))
+        case _:
+            _write(process, b"M %s inline %s\ndata %d\n" % (file.mode.encode(), _quoted(path), file.size))
+            for chunk in file.chunks():
+                _write(process, chunk)
+            _write(process, b"\n")
 
 
 def _existing(process: subprocess.Popen[bytes], addition: Addition, parent: str) -> Existing:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mao import folding, recording
+from mao import folding, recording, settling
 from mao.bare_cache import HEADS, BareCache, Tip
 from mao.committing import commit_on
 from mao.data_directory import publishable
@@ -24,11 +24,10 @@ from mao.errors import (
     NothingToPublish,
     OutsideFailed,
     RemoteRefused,
-    RemoteRewritten,
     RunEnded,
 )
 from mao.git import LOST_RACE
-from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_for, batch, due, is_in, of_its_own, on_the_way_to, size
+from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_again, batch, due, held, is_in, of_its_own, on_the_way_to, size
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
 from mao.uploading import uploaded
 from mao.values import display
@@ -69,11 +68,11 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         in how many seconds it is to be called again for what the remote has, but not on its branch yet; None if there
         is no such thing.
     """
-    with ExitStack() as held:
-        for run in on_the_way_to(node, dataset):
-            held.enter_context(node.locked("run", run.id))
+    with held(node, dataset) as under_way:
+        if settling.follow(node, dataset, under_way):
+            return publish(node, dataset)
         by_remote: dict[str, list[Run]] = {}
-        for run in on_the_way_to(node, dataset):
+        for run in under_way:
             by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
         waits = [_to_remote(node, node.cache(dataset, remote), runs) for remote, runs in by_remote.items()]
         if not by_remote and (cache := node.folds(dataset)) is not None:
@@ -93,9 +92,9 @@ def _fold_for_others(node: LocalNode, cache: DatasetCache) -> float | None:
 def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float | None:
     sent = due(node, runs)
     delivered = [run for run in runs if is_in(run, PublicationState.DELIVERED)]
-    held = next((run for run in runs if is_in(run, PublicationState.WAITING) and not of_its_own(run)), None)
-    if held is not None and not sent:
-        recording.waiting_too(node, [run for run in runs if is_in(run, PublicationState.PENDING)], held)
+    first = next((run for run in runs if is_in(run, PublicationState.WAITING) and not of_its_own(run)), None)
+    if first is not None and not sent:
+        recording.waiting_too(node, [run for run in runs if is_in(run, PublicationState.PENDING)], first)
     if not sent and not delivered:
         return None
     try:
@@ -108,7 +107,7 @@ def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float |
 
 
 def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> float | None:
-    tip, runs = _known(node, cache, runs, sent)
+    tip, runs = settling.known(node, cache, runs, sent)
     wanted = {run.id for run in sent}
     sent = [run for run in runs if run.id in wanted]
     for run in sent:
@@ -131,36 +130,6 @@ def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
     """Those of `runs` that are on their way still, as they are now."""
     stored = (node.store.run(run.id) for run in runs)
     return [run for run in stored if run is not None and run.publication and run.publication.state in ON_THE_WAY]
-
-
-def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
-    """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
-    tip = cache.tip()
-    tried = [run for run in sent if run.publication and _is_tried(run.publication)]
-    if tip is None or any(_accepts_rewritten(run) for run in sent):
-        tip = cache.fill()
-    if cache.is_new():
-        there = (cache.arrivals(tip.commit, None) if tip.commit and tried else None) or {}
-        recording.arrived(node, tip.branch, [(run, there[run.id]) for run in runs if run.id in there])
-        cache.remember(tip)
-        runs = [run for run in runs if run.id not in there]
-    elif tried:  # a push of an earlier attempt may have arrived although no answer did
-        cache.prepare()  # git may have been killed over it
-        tip, runs = recording.settle(node, cache, tip, runs)
-    if tip.commit is None:  # the first commit may come from elsewhere, and with it the name of the branch
-        tip = cache.fill()
-        cache.remember(tip)
-    return tip, runs
-
-
-def _is_tried(publication: Publication) -> bool:
-    """Whether something of it may be at the remote already."""
-    return any((publication.commit, publication.delivery, publication.cause))
-
-
-def _accepts_rewritten(run: Run) -> bool:
-    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
-    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()
 
 
 def _keep(node: LocalNode, cache: DatasetCache, tip: Tip, run: Run) -> None:
@@ -286,9 +255,7 @@ def ask(node: LocalNode, run: Run) -> Run:
         PublicationState.DELIVERED,
     }:
         raise NothingToPublish(f"The data of run {run.id} is {publication.state}: there is nothing more to publish.")
-    run = run.model_copy(update={"publish": True})
-    run = run.with_publication(state=PublicationState.PENDING, next_try_at=None, attempts=0)
-    run = run.moved(RunState.PUBLISHING, reason=None, finished_at=None)
+    run = asked_again(run)
     node.store.save(run)
     return run
 

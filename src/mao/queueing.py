@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from mao.run import PublicationState, Run
+from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mao.local_node import LocalNode
 
@@ -34,6 +35,15 @@ def on_the_way(node: LocalNode) -> dict[str, list[Run]]:
 
 def on_the_way_to(node: LocalNode, dataset: str) -> list[Run]:
     return on_the_way(node).get(dataset.lower(), [])
+
+
+@contextmanager
+def held(node: LocalNode, dataset: str) -> Iterator[list[Run]]:
+    """The runs on their way to `dataset`, which nobody else changes meanwhile. The caller holds the dataset."""
+    with ExitStack() as locks:
+        for run in on_the_way_to(node, dataset):
+            locks.enter_context(node.locked("run", run.id))
+        yield on_the_way_to(node, dataset)
 
 
 def due(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
@@ -62,6 +72,13 @@ def _is_due(node: LocalNode, run: Run) -> bool:
 def asked_for(run: Run) -> bool:
     """Whether somebody asked for another attempt."""
     return is_in(run, PublicationState.PENDING) and run.publication is not None and run.publication.cause is not None
+
+
+def asked_again(run: Run, **changes: object) -> Run:
+    """`run` as it is when somebody asks for its data to be published, with `changes` to its publication."""
+    run = run.model_copy(update={"publish": True})
+    run = run.with_publication(state=PublicationState.PENDING, next_try_at=None, attempts=0, **changes)
+    return run.moved(RunState.PUBLISHING, reason=None, finished_at=None)
 
 
 def batch(runs: list[Run]) -> tuple[list[Run], bool]:

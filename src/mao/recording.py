@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mao import failures
+from mao.bare_cache import rewritten
 from mao.committing import described, lfs_of, stored
 from mao.data_directory import publishable
-from mao.errors import PathClash, RemoteRewritten
+from mao.errors import PathClash
 from mao.queueing import ON_THE_WAY
 from mao.run import PublicationState, Run, RunState
 from mao.values import display, now
@@ -155,12 +156,9 @@ def settle(
     if seen.tip == tip.commit:
         return tip, list(runs)
     newer = cache.refresh(tip.branch, seen)
-    there = cache.arrivals(newer.commit, tip.commit) if newer.commit else None if tip.commit else {}
-    if there is None:
-        raise RemoteRewritten(
-            f"The branch '{tip.branch}' no longer holds commit {tip.commit}, which it held before. Was it restored or"
-            " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
-        )
+    if newer.commit is None and tip.commit:
+        raise rewritten(tip.commit)
+    there = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
     arrived(node, newer.branch, [(run, there[run.id]) for run in runs if run.id in there])
     cache.remember(newer)
     return newer, [run for run in runs if run.id not in there]

@@ -91,6 +91,8 @@ class Publication(Value):
     files: tuple[PublishedFile, ...] = ()
     left_out: tuple[str, ...] = ()
     """What was in the data directory but cannot be published (sockets, links that leave it), with the reason."""
+    superseded: tuple[str, ...] = ()
+    """Paths that a later run of this node has in the dataset already: that stays, and this run's file goes beside."""
     attempts: int = 0
     next_try_at: Moment | None = None
     cause: str | None = None

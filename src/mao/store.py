@@ -14,7 +14,7 @@ from mao.run import ENDED, PublicationState, Run
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -240,6 +240,21 @@ class Store:
             ):
                 found[path] = str(blob)
         return found
+
+    def own_below(self, dataset: str, path: bytes) -> dict[bytes, str]:
+        """What this node published last at `path` and at every path below it, as git's blob ids."""
+        below = (path + b"/", path + b"0")  # the character that follows "/"
+        query = "SELECT path, blob FROM own_files WHERE dataset = ? AND (path = ? OR path > ? AND path < ?)"
+        rows = self._file.rows(query, dataset.lower(), path, *below)
+        return {bytes(found): str(blob) for found, blob in rows if isinstance(found, bytes)}
+
+    def own(self, dataset: str, blobs: Mapping[bytes, str | None]) -> None:
+        """Record what of this node is at paths of a dataset, as git's blob ids; None: nothing."""
+        with self._file.transaction():
+            for path, blob in blobs.items():
+                self._file.rows("DELETE FROM own_files WHERE dataset = ? AND path = ?", dataset.lower(), path)
+                if blob is not None:
+                    self._file.rows("INSERT INTO own_files VALUES (?, ?, ?)", dataset.lower(), path, blob)
 
     def published(self, *runs: tuple[Run, dict[bytes, str]]) -> None:
         """Store runs, and which blobs this node published with each at which paths: all or nothing."""

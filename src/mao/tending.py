@@ -32,12 +32,14 @@ def tend(node: LocalNode) -> None:
     certain = {dataset for dataset, url in list(_cached(node)) if _tended(node, dataset, url)}
     for run in _old_runs(node, node.config["runs.keep_data"]):
         if run.dataset.lower() in certain and _is_published(run, node.config["runs.keep_data"]):
-            with node.locked("run", run.id):
-                remove_tree(node.workspace.run_data(run.id))
+            with node.locked("run", run.id):  # it may have been asked for again since it was read
+                if _is_published(node.store.run(run.id) or run, node.config["runs.keep_data"]):
+                    remove_tree(node.workspace.run_data(run.id))
     for run in _old_runs(node, node.config["runs.keep_logs"]):
         if _is_over(run, node.config["runs.keep_logs"]):
-            with node.locked("run", run.id):
-                remove_tree(node.workspace.run(run.id))
+            with node.locked("run", run.id):  # as above
+                if _is_over(node.store.run(run.id) or run, node.config["runs.keep_logs"]):
+                    remove_tree(node.workspace.run(run.id))
     node.store.forget_requests(now() - _REQUESTS)
 
 

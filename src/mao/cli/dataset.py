@@ -9,6 +9,7 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.growth import growth_lines
+from mao.cli.lazy import LazyGroup
 from mao.cli.options import asks_node, complete, dataset_argument
 from mao.cli.output import count, moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
@@ -51,12 +52,6 @@ _CLONE_COLUMNS: dict[str, Callable[[Any], str]] = {
     "PATH": lambda clone: clone["path"] or "",
     "NOTE": lambda clone: clone["progress"] or clone["detail"] or _pointers(clone),
 }
-_CONFLICT_COLUMNS: dict[str, Callable[[Any], str]] = {
-    "PATH": lambda conflict: conflict["path"],
-    "PUBLISHED AS": lambda conflict: conflict["published_as"],
-    "RUN": lambda conflict: conflict["run"],
-    "ENDED": lambda conflict: moment(conflict["ended_at"]),
-}
 _UNDER_WAY = frozenset({"cloning", "refreshing"})
 _LONG_COUNT = 900.0
 """Seconds that the node may take to count a long history for the first time."""
@@ -66,7 +61,16 @@ def _clone_argument(command: Callable[..., None]) -> Callable[..., None]:
     return click.argument("name", shell_complete=complete("/clones", "dataset"))(command)
 
 
-@click.group()
+_MORE = {
+    "conflicts": "mao.cli.changing:conflicts",
+    "delete": "mao.cli.changing:delete",
+    "move": "mao.cli.changing:move",
+    "changes": "mao.cli.changing:changes",
+    "verify": "mao.cli.verifying:verify",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_MORE)
 def dataset() -> None:
     """The datasets of the cluster, and the clones of them on this node."""
 
@@ -127,21 +131,6 @@ def _lines(found: Any, clone: Any) -> Iterator[tuple[str, str]]:
     yield "registered", f"{moment(found['registered_at'])} by {found['registered_by']}"
     if clone:
         yield "cloned here", f"{clone['state']}: {clone['path'] or clone['detail'] or clone['progress'] or ''}"
-
-
-@dataset.command()
-@dataset_argument
-@asks_node
-def conflicts(client: Client, output: Output, name: str) -> None:
-    """List the files of this node's runs whose path held other content already, and where they were published."""
-    client.get(at("datasets", name))
-    found = (
-        {"run": run["id"], "ended_at": run["ended_at"], **file}
-        for run in client.pages("/runs", dataset=name)
-        for file in (run["publication"] or {}).get("files", [])
-        if file["published_as"]
-    )
-    output.values(found, _CONFLICT_COLUMNS, f"No file of a run of this node met other content in '{name}'.")
 
 
 def _depth_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -43,7 +43,7 @@ def run() -> None:
 @click.option("--dataset", help="Runs that publish to this dataset.", shell_complete=complete("/datasets", "name"))
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="At most so many; 0: all.")
 @asks_node
-def list_runs(client: Client, output: Output, limit: int, **filters: str | None) -> None:
+def list_runs(client: Client, output: Output, limit: int, **filters: Any) -> None:
     """List the runs of this node, the newest first."""
     page_size = min(limit + 1, 500) if limit else 500
     runs = client.pages("/runs", page_size=page_size, **filters)

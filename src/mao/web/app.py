@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from mao import __version__
-from mao.web import founding, installation_routes, operations, problems, reference, registry_routes, run_routes, streams
+from mao.web import (
+    change_routes,
+    founding,
+    installation_routes,
+    operations,
+    problems,
+    reference,
+    registry_routes,
+    run_routes,
+    streams,
+)
 from mao.web.access import Changes
 from mao.web.guard import Guard
 from mao.web.problems import Problem
@@ -39,7 +49,7 @@ def create(node: LocalNode) -> FastAPI:
     )
     app.state.node = node
     problems.install(app)
-    for part in (registry_routes, installation_routes, run_routes, streams):
+    for part in (registry_routes, change_routes, installation_routes, run_routes, streams):
         app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
     app.include_router(founding.router)
     app.include_router(operations.router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from fastapi import Query, Response
@@ -14,6 +15,8 @@ from mao.errors import BadPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from mao.values import Value
 
 Item = TypeVar("Item")
 
@@ -58,6 +61,18 @@ def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:
     token = base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
     bodies = b",".join(value if isinstance(value, bytes) else value.encode() for _, value in listed)
     return b'{"items":[%s],"next_page_token":%s}' % (bodies, json.dumps(token).encode())
+
+
+def page_of(items: Iterable[tuple[str, Value]], asked: Wanted) -> bytes:
+    """The page that is asked for of values by their keys, in the order in which they come.
+
+    Raises:
+        BadPage: what the page before ended with is not among them any more.
+    """
+    left = iter(items)
+    if asked.after is not None and all(key != asked.after for key, _ in left):
+        raise BadPage("The list has changed since the page before was given. Begin again without the page_token.")
+    return page(((key, value.model_dump_json()) for key, value in islice(left, asked.size + 1)), asked.size)
 
 
 def encoded(body: bytes, status: int = 200, **headers: str) -> Response:
