@@ -56,8 +56,8 @@ def rewritten(commit: str) -> RemoteRewritten:
     """The error that a branch does not hold `commit` any more."""
     return RemoteRewritten(
         f"The branch no longer holds commit {commit}, which it held before. Was it restored or rewritten? If so, and it"
-        " shall stay so: 'mao dataset verify NAME --republish' publishes to it as it is now, and again what it has lost;"
-        " 'mao run publish RUN' only publishes to it as it is now."
+        " shall stay so: 'mao dataset verify NAME --republish' publishes to it as it is now, and again what it has"
+        " lost; 'mao run publish RUN' only publishes to it as it is now."
     )
 
 
