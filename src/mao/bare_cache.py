@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mao.data_directory import make_durable
 from mao.errors import GitFailed, RemoteRefused
 from mao.git import fetchable
-from mao.workspace import remove_tree, write_durably
+from mao.workspace import fsync, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,6 +64,10 @@ class BareCache:
         """Whether the cache was made anew, and nobody has looked yet what of ours is in the history of its tip."""
         return bool(self._known().get("new"))
 
+    def was_lost(self) -> bool:
+        """Whether what was known before it was made anew is gone: more may have been pushed than anybody remembers."""
+        return bool(self._known().get("lost"))
+
     def _known(self) -> dict[str, Any]:
         try:
             known: dict[str, Any] = json.loads((self.path / "tip.json").read_bytes())
@@ -87,6 +91,7 @@ class BareCache:
             OutsideFailed: git's words say why the remote could not be read; what was here is still here.
         """
         part = self.path.with_name(f"{self.path.name}.part")
+        lost = (self.path.exists() or part.exists()) and not self._known()
         tip = self._clone(part)
         if tip.commit is None and (branch := self._branch()):
             tip = self._clone(part, f"--branch={branch}")
@@ -94,7 +99,8 @@ class BareCache:
         make_durable(part)
         remove_tree(self.path)
         part.rename(self.path)
-        self.remember(tip, new=True, bytes=self._size())
+        fsync(self.path.parent)  # that there was a cache tells, after a power loss, that something may have been pushed
+        self.remember(tip, new=True, lost=lost, bytes=self._size())
         return tip
 
     def _size(self) -> int:

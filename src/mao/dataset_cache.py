@@ -20,7 +20,6 @@ from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from mao.fast_import import Addition, Made
@@ -163,21 +162,37 @@ class DatasetCache(BareCache):
                 (its commits, where the remote can leave the rest out).
         """
         with self.mended():
-            if since is None and (self.path / "shallow").exists():
-                self.fetch("--unshallow", tip)
-            after = (f"^{since}",) if since else ()
-            form = f"%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
-            listed = self.git.run("log", "-z", f"--format={form}", tip, *after, "--", cwd=self.path)
+            if since is None:
+                self._fetch_history(tip)
+            return self._arrivals(tip, *((f"^{since}",) if since else ()))
+
+    def holds(self, tip: str, runs: Iterable[str], *, whole: bool) -> dict[str, Arrival]:
+        """Those of `runs` whose commits are in the history of `tip`, by their ids.
+
+        Args:
+            tip: a commit of the branch.
+            runs: the ids of runs.
+            whole: fetch the whole history for it; else it is told of what is known of it here.
+        """
+        wanted = set(runs)
+        with self.mended():
+            if whole:
+                self._fetch_history(tip)
+            named = [f"--grep={RUN_TRAILER}: {run}" for run in sorted(wanted)]
+            found = self._arrivals("--fixed-strings", *named, tip) if named else {}
+        return {run: arrival for run, arrival in found.items() if run in wanted}
+
+    def _fetch_history(self, tip: str) -> None:
+        """Fetch the commits that came before `tip`, if they are not here."""
+        if (self.path / "shallow").exists():
+            self.fetch("--unshallow", tip)
+
+    def _arrivals(self, *chosen: str) -> dict[str, Arrival]:
+        form = f"%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
+        listed = self.git.run("log", "-z", f"--format={form}", *chosen, "--", cwd=self.path)
         words = iter(listed.decode("utf-8", "surrogateescape").split("\0"))
         found = zip(words, words, words, strict=False)
         return {run.strip(): Arrival(commit, placed_beside(beside)) for commit, run, beside in found if run.strip()}
-
-    def lately(self, tip: str, moment: datetime) -> frozenset[str]:
-        """The runs whose commits are in the history of `tip`, as far as it is known here, and later than `moment`."""
-        form = f"%(trailers:key={RUN_TRAILER},valueonly)"
-        with self.mended():
-            listed = self.git.run("log", f"--since={int(moment.timestamp())}", f"--format={form}", tip, cwd=self.path)
-        return frozenset(listed.decode("utf-8", "replace").split())
 
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
@@ -214,7 +229,7 @@ class DatasetCache(BareCache):
         with self.mended():
             output = self._is_ancestor(commit, tip)
             if _UNKNOWN in output.err and (self.path / "shallow").exists():
-                self.fetch("--unshallow", tip)
+                self._fetch_history(tip)
                 output = self._is_ancestor(commit, tip)
             if output.status > 1 and _UNKNOWN not in output.err:
                 raise failure(output, ("merge-base",))

@@ -21,7 +21,7 @@ from mao.run import PublicationState, Run
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mao.dataset_cache import DatasetCache, Habits, Look
     from mao.fast_import import Made
@@ -38,8 +38,6 @@ _WINDOW, _SHARE = 2.0, 4.0
 """Seconds at most, and how many times a fold takes, that are waited for more to come when others publish, too."""
 _ABANDONED = 20.0
 """Seconds after which whoever is folding is taken to have died."""
-_ZOMBIE = timedelta(hours=1)
-"""By how much the clocks of two nodes may differ for a run to be known as one that was folded before."""
 
 
 def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> None:
@@ -64,7 +62,7 @@ def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run],
         habits.look_at = time.monotonic() + (min(_WINDOW, _SHARE * habits.fold_seconds) if habits.busy() else 0)
     elif not before:
         habits.look_at = time.monotonic() + _later(habits)
-    recording.delivered(node, built)
+    recording.delivered(node, [run for run in built if inbox.ref_of(run.node, run.id) not in lost])
 
 
 def _later(habits: Habits) -> float:
@@ -142,7 +140,7 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     """
     deliveries = _foldable(cache, look)
     ours = {run.id: run for run in runs}
-    made = _made(node, cache, tip, deliveries)
+    made, over = _made(node, cache, tip, deliveries, ours)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
     gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
     updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
@@ -151,24 +149,31 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
         removed.append(Update(FOLD, "", old=look.fold))
     if not _pushed(cache, updates, removed):
         return frozenset()
+    recording.arrived(node, tip.branch, [(ours[run], one) for run, one in over.items() if run in ours])
     told = {run: one for run, one in made.items() if run in ours}
     _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
-    return frozenset(told)
+    return frozenset((*told, *over))
 
 
-def _made(node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Delivery]) -> dict[str, Made]:
+def _made(
+    node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Delivery], ours: Collection[str]
+) -> tuple[dict[str, Made], dict[str, Arrival]]:
     """A commit of each delivery on the branch, by their runs; none for those whose run is on the branch already.
 
-    A push that was given up may arrive after all, and its run may have been folded before. Then its files are there,
-    unless something newer replaced them: only what would stand beside others can be such a one.
+    A push that was given up may arrive after all, and its run may have been folded before; then what it brings may
+    have been replaced or taken away since. The whole history is fetched for it only where something is in the way, as
+    it is then.
     """
     made = cache.build(tip.commit, _additions(node, deliveries))
-    if tip.commit and any(one.beside for one in made):
-        over = cache.lately(tip.commit, min(one.author.moment for one in deliveries) - _ZOMBIE)
+    over: dict[str, Arrival] = {}
+    if tip.commit:
+        told = list(zip((one.run for one in deliveries), made, strict=True))
+        new = [run for run, one in told if one.commit or one.clash or run in ours]
+        over = cache.holds(tip.commit, new, whole=any(one.beside or one.clash for one in made))
         if over:
             deliveries = [one for one in deliveries if one.run not in over]
             made = cache.build(tip.commit, _additions(node, deliveries))
-    return dict(zip((one.run for one in deliveries), made, strict=True))
+    return dict(zip((one.run for one in deliveries), made, strict=True)), over
 
 
 def _foldable(cache: DatasetCache, look: Look) -> list[Delivery]:
@@ -179,7 +184,7 @@ def _foldable(cache: DatasetCache, look: Look) -> list[Delivery]:
     types = cache.types({file.oid for one in deliveries for file in one.files})
     lacking = {oid for oid, kind in types.items() if kind == "missing"}
     large = [one for one in deliveries if any(file.oid in lacking for file in one.files)]
-    late = [one for one in large if now() - one.author.moment > _PATIENCE]
+    late = [one for one in large if abs(now() - one.author.moment) > _PATIENCE]  # a clock may have run ahead
     if late:
         cache.bring_files({file.oid for one in late for file in one.files} & lacking)
     return [one for one in deliveries if one not in large or one in late]

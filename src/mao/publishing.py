@@ -28,7 +28,17 @@ from mao.errors import (
     RunEnded,
 )
 from mao.git import LOST_RACE
-from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_for, due, is_in, of_its_own, on_the_way_to
+from mao.queueing import (
+    OF_THE_DATA,
+    ON_THE_WAY,
+    asked_for,
+    due,
+    is_in,
+    is_tried,
+    of_its_own,
+    on_the_way_to,
+    undecided,
+)
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
 from mao.values import display
 
@@ -71,7 +81,7 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         is no such thing.
     """
     with ExitStack() as held:
-        for run in on_the_way_to(node, dataset):
+        for run in (*on_the_way_to(node, dataset), *undecided(node, dataset)):
             held.enter_context(node.locked("run", run.id))
         by_remote: dict[str, list[Run]] = {}
         for run in on_the_way_to(node, dataset):
@@ -140,26 +150,19 @@ def _size(run: Run) -> int:
 def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
     """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
     tip = cache.tip()
-    tried = [run for run in sent if run.publication and _is_tried(run.publication)]
     if tip is None or any(_accepts_rewritten(run) for run in sent):
         tip = cache.fill()
-    if cache.is_new():
-        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
-        recording.arrived(node, tip.branch, [(run, there[run.id]) for run in runs if run.id in there])
-        cache.remember(tip)
-        runs = [run for run in runs if run.id not in there]
-    elif tried:  # a push of an earlier attempt may have arrived although no answer did
+    elif not cache.is_new() and any(map(is_tried, sent)):  # a push may have arrived although no answer did
         cache.prepare()  # git may have been killed over it
         tip, runs = recording.settle(node, cache, tip, runs)
     if tip.commit is None:  # the first commit may come from elsewhere, and with it the name of the branch
         tip = cache.fill()
+    if cache.is_new():
+        tried = cache.was_lost() or any(map(is_tried, (*runs, *undecided(node, runs[0].dataset)) if runs else ()))
+        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
+        runs = recording.found(node, tip.branch, runs, there)
         cache.remember(tip)
     return tip, runs
-
-
-def _is_tried(publication: Publication) -> bool:
-    """Whether something of it may be at the remote already."""
-    return any((publication.commit, publication.delivery, publication.cause))
 
 
 def _accepts_rewritten(run: Run) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mao.run import PublicationState, Run
+from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
 if TYPE_CHECKING:
@@ -29,6 +29,19 @@ def on_the_way(node: LocalNode) -> dict[str, list[Run]]:
 
 def on_the_way_to(node: LocalNode, dataset: str) -> list[Run]:
     return on_the_way(node).get(dataset.lower(), [])
+
+
+def undecided(node: LocalNode, dataset: str) -> list[Run]:
+    """The runs for `dataset` that wait for a decision: of what was tried before, something may have arrived."""
+    bodies = node.store.bodies("run", state=RunState.UNPUBLISHED, dataset=dataset.lower())
+    runs = (Run.model_validate_json(body) for _, body in bodies)
+    return [run for run in runs if is_in(run, PublicationState.BLOCKED)]
+
+
+def is_tried(run: Run) -> bool:
+    """Whether something of its data may be at the remote already."""
+    publication = run.publication
+    return publication is not None and any((publication.commit, publication.delivery, publication.cause))
 
 
 def due(node: LocalNode, runs: Sequence[Run]) -> list[Run]:

@@ -10,7 +10,7 @@ from mao import failures
 from mao.committing import described
 from mao.data_directory import publishable
 from mao.errors import PathClash, RemoteRewritten
-from mao.queueing import ON_THE_WAY
+from mao.queueing import ON_THE_WAY, undecided
 from mao.run import PublicationState, Run, RunState
 from mao.values import display, now
 
@@ -161,6 +161,13 @@ def settle(
             " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
         )
     there: Mapping[str, Arrival] = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
-    arrived(node, newer.branch, [(run, there[run.id]) for run in runs if run.id in there])
+    left = found(node, newer.branch, runs, there)
     cache.remember(newer)
-    return newer, [run for run in runs if run.id not in there]
+    return newer, left
+
+
+def found(node: LocalNode, branch: str, runs: Sequence[Run], there: Mapping[str, Arrival]) -> list[Run]:
+    """Record those of `runs`, and of those that wait for a decision, that are `there`; the others of `runs`."""
+    others = undecided(node, runs[0].dataset) if runs else []
+    arrived(node, branch, [(run, there[run.id]) for run in (*runs, *others) if run.id in there])
+    return [run for run in runs if run.id not in there]
