@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mao import __version__, provenance
 from mao.fields import Label
-from mao.run import Run, RunState
+from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
 from mao.values import Value
 from support import git
 
@@ -69,11 +69,22 @@ def test_git_reads_every_trailer() -> None:
         "MAO-Tool-Commit": "c" * 40,
         "MAO-Command": "Measure all",
         "MAO-Arguments": '{"A":"1"}',
+        "MAO-Files": "0",
+        "MAO-Bytes": "0",
         "MAO-Node": "alpha",
         "MAO-Started": "2026-03-01T23:59:59.250Z",
         "MAO-Ended": "2026-03-02T00:01:29.250Z",
         "MAO-Version": __version__,
     }
+
+
+def test_the_message_says_how_much_the_run_added() -> None:
+    files = (PublishedFile(path="a", size=1_000), PublishedFile(path="b", size=24, published_as="b.conflict"))
+    run = a_run(publication=Publication(dataset="probe-data", remote="/r", files=files))
+    message = provenance.message(run)
+    assert (parsed(message)["MAO-Files"], parsed(message)["MAO-Bytes"]) == ("2", "1024")
+    later = run.with_publication(state=PublicationState.WAITING, attempts=3, commit="c" * 40)
+    assert provenance.message(later) == message
 
 
 def test_arguments_come_back_whatever_is_in_them() -> None:
@@ -88,7 +99,7 @@ def test_arguments_come_back_whatever_is_in_them() -> None:
 def test_any_arguments_come_back_in_their_order(arguments: dict[str, str | None]) -> None:
     trailers = parsed(provenance.message(a_run(arguments=arguments)))
     assert list(json.loads(trailers["MAO-Arguments"]).items()) == list(arguments.items())
-    assert len(trailers) == 9
+    assert len(trailers) == 11
 
 
 @settings(deadline=None, max_examples=30)
@@ -97,7 +108,7 @@ def test_any_command_stays_on_the_line_of_the_subject(command: str) -> None:
     Named(name=command)
     message = provenance.message(a_run(command))
     assert message.split("\n")[0] == f"sync 2026-03-01: probe {command}"
-    assert len(parsed(message)) == 9
+    assert len(parsed(message)) == 11
 
 
 def test_the_day_is_that_of_utc_on_which_the_run_started() -> None:

@@ -55,6 +55,8 @@ def test_a_run_becomes_one_commit_with_its_origin_in_trailers(serve: Serve, tool
         "MAO-Tool": "probe",
         "MAO-Tool-Commit": installation["commit"],
         "MAO-Command": "Write",
+        "MAO-Files": "1",
+        "MAO-Bytes": "2",
         "MAO-Node": "alpha",
         "MAO-Started": run["started_at"],
         "MAO-Ended": run["ended_at"],

@@ -16,6 +16,10 @@ LONGEST_FUNCTION = 40
 
 # Modules whose behaviour is that of the thing above them, and which are tested there.
 TESTED_ELSEWHERE = {
+    "bare_cache.py": "test_dataset_cache.py",
+    "committing.py": "test_publishing.py",
+    "inbox.py": "test_folding.py",
+    "recording.py": "test_publishing.py",
     "building.py": "test_installing.py",
     "catalogue.py": "test_registering.py",
     "daemon.py": "test_crashes.py",

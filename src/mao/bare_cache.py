@@ -55,6 +55,11 @@ class BareCache:
         self.path = path
         self.url = fetchable(url)
 
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset, in lower case."""
+        return self.path.name.removesuffix(".git")
+
     def tip(self) -> Tip | None:
         """What is known here of the remote's branch; None if the cache has to be filled first."""
         known = self._known()
@@ -69,11 +74,7 @@ class BareCache:
         return bool(self._known().get("lost"))
 
     def _known(self) -> dict[str, Any]:
-        try:
-            known: dict[str, Any] = json.loads((self.path / "tip.json").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return {}
-        return known
+        return _read(self.path)
 
     def remember(self, tip: Tip, **more: object) -> None:
         """Keep `tip` as what is known of the remote."""
@@ -180,3 +181,16 @@ class BareCache:
         flags = [word for word in what if word.startswith("--")]
         refspecs = [word for word in what if not word.startswith("--")]
         self.git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self.path)
+
+
+def url_of(path: Path) -> str | None:
+    """The address of the remote that the cache at `path` stands for; None if it is to be filled first."""
+    return _read(path).get("url")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads((path / "tip.json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _LAST_PORT = 65535
 _WEEK = 7 * 86_400
+_MOST_DAYS = 36_600
 _YEAR = 366 * 86_400
 
 
@@ -68,6 +69,12 @@ def _seconds(most: int) -> Callable[[str], float]:
     return read
 
 
+def _days(text: str) -> float:
+    if not 0 < float(text) <= _MOST_DAYS:
+        raise ValueError(f"must be more than 0 and at most {_MOST_DAYS}")
+    return float(text)
+
+
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ValueError("must be a whole number from 1")
@@ -115,6 +122,17 @@ SETTINGS: dict[str, Setting] = {
         " http_proxy https_proxy no_proxy",
         "Variables of the node's environment that tools and installers get.",
     ),
+    "runs.keep_data": Setting(
+        _days,
+        "30",
+        "Days for which the files of a run stay on this node once the dataset has them. Those of which the dataset has"
+        " not been seen to have them stay for as long as it takes.",
+    ),
+    "runs.keep_logs": Setting(
+        _days,
+        "365",
+        "Days for which the log of a run that has ended stays, and what it wrote if it did not succeed.",
+    ),
     "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
     "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
@@ -128,6 +146,9 @@ SETTINGS: dict[str, Setting] = {
         _seconds(_YEAR),
         "3600",
         "Seconds that the growing pauses reach at most; a host that limits pushes is given a minute in any case.",
+    ),
+    "publishing.dataset_limit": Setting(
+        _size, "10 GB", "Size of a dataset past which its host warns; `mao dataset show` tells how far away it is."
     ),
 }
 

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, queueing, registering, running
+from mao import building, cloning, ending, publishing, queueing, registering, running, tending
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState
@@ -27,6 +27,8 @@ log = logging.getLogger("mao.daemon")
 
 _LOOK = 1.0
 """Seconds between two looks if nothing wakes the loop: an end that was not told of is found by then."""
+_FIRST_TENDING, _TENDING = 30.0, 900.0
+"""Seconds until the node looks after what grows and what was left behind: after its start, and from then on."""
 _DAY = 86_400.0
 _AFTER_BUG = 10.0
 """Seconds until something is tried again that failed in a way nobody thought of."""
@@ -45,6 +47,7 @@ class Daemon:
         self._again: set[tuple[str, str]] = set()
         self._not_before: dict[tuple[str, str], float] = {}
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
+        self._tend_at = time.monotonic() + _FIRST_TENDING
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
@@ -100,6 +103,9 @@ class Daemon:
         for dataset, waiting in queueing.on_the_way(node).items():
             if queueing.due(node, waiting) or self._looks.get(dataset, 0.0) <= time.monotonic():
                 self._do(self._remote, ("dataset", dataset), self._publish, dataset)
+        if time.monotonic() >= self._tend_at:
+            self._tend_at = time.monotonic() + _TENDING
+            self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)

@@ -19,7 +19,7 @@ from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from mao.fast_import import Addition, Made
@@ -139,12 +139,7 @@ class DatasetCache(BareCache):
         return Look(refs.get(f"{HEADS}{branch}"), waiting, refs.get(FOLD))
 
     def refresh(self, branch: str, seen: Look | None = None) -> Tip:
-        """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out.
-
-        Args:
-            branch: of the remote.
-            seen: what a look at the remote has just told; without it, the remote is asked.
-        """
+        """The remote's branch as it is now, which is looked at unless that was just `seen`; only commits are fetched."""
         seen = seen or self.look(branch)
         with self.mended():
             self.prepare()
@@ -162,28 +157,20 @@ class DatasetCache(BareCache):
                 (its commits, where the remote can leave the rest out).
         """
         with self.mended():
-            if since is None:
-                self._fetch_history(tip)
-            return self._arrivals(tip, *((f"^{since}",) if since else ()))
+            if since:
+                return self._arrivals(tip, f"^{since}")
+            self._fetch_history(tip)
+            return self._arrivals(tip)
 
-    def holds(self, tip: str, runs: Iterable[str], *, whole: bool) -> dict[str, Arrival]:
-        """Those of `runs` whose commits are in the history of `tip`, by their ids.
-
-        Args:
-            tip: a commit of the branch.
-            runs: the ids of runs.
-            whole: fetch the whole history for it; else it is told of what is known of it here.
-        """
-        wanted = set(runs)
+    def holds(self, tip: str, runs: Collection[str], *, whole: bool) -> dict[str, Arrival]:
+        """Those of `runs` whose commits are in the history of `tip`: the `whole` of it, or what is known of it here."""
         with self.mended():
             if whole:
                 self._fetch_history(tip)
-            named = [f"--grep={RUN_TRAILER}: {run}" for run in sorted(wanted)]
-            found = self._arrivals("--fixed-strings", *named, tip) if named else {}
-        return {run: arrival for run, arrival in found.items() if run in wanted}
+            found = self._arrivals("--fixed-strings", *(f"--grep={RUN_TRAILER}: {run}" for run in runs), tip)
+        return {run: arrival for run, arrival in found.items() if run in runs}
 
     def _fetch_history(self, tip: str) -> None:
-        """Fetch the commits that came before `tip`, if they are not here."""
         if (self.path / "shallow").exists():
             self.fetch("--unshallow", tip)
 
@@ -191,16 +178,15 @@ class DatasetCache(BareCache):
         form = f"%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
         listed = self.git.run("log", "-z", f"--format={form}", *chosen, "--", cwd=self.path)
         words = iter(listed.decode("utf-8", "surrogateescape").split("\0"))
-        found = zip(words, words, words, strict=False)
-        return {run.strip(): Arrival(commit, placed_beside(beside)) for commit, run, beside in found if run.strip()}
+        told = zip(words, words, words, strict=False)
+        return {run.strip(): Arrival(commit, placed_beside(beside)) for commit, run, beside in told if run.strip()}
 
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
         given = "".join(f"{oid}\n" for oid in oids).encode()
         with self.mended():
-            form = "--batch-check=%(objectname) %(objecttype)"
-            listed = self.git.run("cat-file", form, cwd=self.path, given=given).decode()
-        return {oid: kind for oid, kind, *_ in (line.split() for line in listed.splitlines())}
+            listed = self.git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", cwd=self.path, given=given)
+        return {oid: kind for oid, kind, *_ in (line.split() for line in listed.decode().splitlines())}
 
     def bring(self, commits: Iterable[str], *, at_most: int | None) -> None:
         """Fetch whole commits without parents.
@@ -228,7 +214,7 @@ class DatasetCache(BareCache):
         """
         with self.mended():
             output = self._is_ancestor(commit, tip)
-            if _UNKNOWN in output.err and (self.path / "shallow").exists():
+            if _UNKNOWN in output.err:
                 self._fetch_history(tip)
                 output = self._is_ancestor(commit, tip)
             if output.status > 1 and _UNKNOWN not in output.err:
@@ -296,7 +282,7 @@ class DatasetCache(BareCache):
             return frozenset()
         leases = [f"--force-with-lease={update.ref}:{update.old}" for update in updates if update.old is not None]
         refspecs = [f"{'+' * update.forced}{update.new}:{update.ref}" for update in updates]
-        args = ("push", "--porcelain", *(["--atomic"] if atomic else []), *leases, "--", self.url, *refspecs)
+        args = ("push", "--porcelain", *["--atomic"] * atomic, *leases, "--", self.url, *refspecs)
         with self.mended():
             output = self.git.attempt(*args, cwd=self.path)
             if output.status == 0:

@@ -17,6 +17,7 @@ from mao.committing import Contribution, commit_apart, conflict_path
 from mao.dataset_cache import FOLD, Arrival, Update
 from mao.errors import RemoteRefused
 from mao.fast_import import Addition, Author
+from mao.queueing import undecided
 from mao.run import PublicationState, Run
 from mao.values import now
 
@@ -96,9 +97,9 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
     if habits.others:
         habits.saw_others()
     ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
-    if look.inbox and _is_for_us(cache, look, ours):
+    if look.inbox and is_for_us(cache, look, ours):
         begun = time.monotonic()
-        folded = fold(node, cache, tip, look, ours)
+        folded = fold(node, cache, tip, look, [*ours, *undecided(node, cache.dataset)])
         habits.fold_seconds = time.monotonic() - begun
         ours = [run for run in ours if run.id not in folded]
     if not ours:
@@ -118,7 +119,7 @@ def _age(run: Run) -> float:
     return max(0.0, (now() - moment).total_seconds()) if moment else 0.0
 
 
-def _is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
+def is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
     """Whether nobody else is folding, or whoever said so has not been seen to do it."""
     habits = cache.habits
     if look.fold in {None, habits.held, *(run.publication.delivery for run in runs if run.publication)}:
@@ -169,7 +170,7 @@ def _made(
     if tip.commit:
         told = list(zip((one.run for one in deliveries), made, strict=True))
         new = [run for run, one in told if one.commit or one.clash or run in ours]
-        over = cache.holds(tip.commit, new, whole=any(one.beside or one.clash for one in made))
+        over = cache.holds(tip.commit, new, whole=any(one.beside or one.clash for one in made)) if new else {}
         if over:
             deliveries = [one for one in deliveries if one.run not in over]
             made = cache.build(tip.commit, _additions(node, deliveries))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mao.dataset_cache import DatasetCache
+from mao.dataset_history import DatasetHistory
 from mao.errors import InUse
 from mao.executors.process import ProcessExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
+from mao.tally import Tally
 from mao.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -100,6 +102,14 @@ class LocalNode:
             if known is None or known.url != fetchable(url):
                 known = self._caches[dataset.lower()] = DatasetCache(self.git, self.workspace.cache(dataset), url)
             return known
+
+    def history(self, dataset: str, url: str) -> DatasetHistory:
+        """What the commits of a dataset say they added."""
+        return DatasetHistory(self.git, self.workspace.history(dataset), url)
+
+    def tally(self) -> Tally:
+        """What this node's runs have published, counted; a context that closes it."""
+        return Tally(self.workspace.tally)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao import folding, recording
@@ -31,12 +31,15 @@ from mao.git import LOST_RACE
 from mao.queueing import (
     OF_THE_DATA,
     ON_THE_WAY,
+    all_held,
     asked_for,
+    batch,
     due,
     is_in,
     is_tried,
     of_its_own,
     on_the_way_to,
+    size,
     undecided,
 )
 from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
@@ -51,8 +54,6 @@ if TYPE_CHECKING:
 
 _RACES = 12
 """How many races for the branch are lost before the others are given a longer pause."""
-_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
-"""What goes out in one push at most; a single run goes whatever its size."""
 _SMALL = 1_000_000
 """Bytes up to which the time of a push tells of the remote, and not of the data."""
 _REFUSED = 86_400.0
@@ -80,9 +81,7 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         in how many seconds it is to be called again for what the remote has, but not on its branch yet; None if there
         is no such thing.
     """
-    with ExitStack() as held:
-        for run in (*on_the_way_to(node, dataset), *undecided(node, dataset)):
-            held.enter_context(node.locked("run", run.id))
+    with all_held(node, dataset):
         by_remote: dict[str, list[Run]] = {}
         for run in on_the_way_to(node, dataset):
             by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
@@ -114,9 +113,9 @@ def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[R
     for run in sent:
         if not run.publish:
             _keep(node, cache, tip, run)
-    batch, more = _batch([run for run in sent if run.publish])
-    if batch:
-        _send(node, cache, batch)
+    going, more = batch([run for run in sent if run.publish])
+    if going:
+        _send(node, cache, going)
     runs = _still(node, runs)
     wait: float | None = None
     if any(is_in(run, PublicationState.DELIVERED) for run in runs):
@@ -133,20 +132,6 @@ def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
     return [run for run in stored if run is not None and run.publication and run.publication.state in ON_THE_WAY]
 
 
-def _batch(runs: list[Run]) -> tuple[list[Run], bool]:
-    """As many of `runs` as go out in one push, and whether there are more."""
-    size = 0
-    for count, run in enumerate(runs):
-        size += _size(run)
-        if count and (count >= _MOST_RUNS or size > _MOST_BYTES):
-            return runs[:count], True
-    return runs, False
-
-
-def _size(run: Run) -> int:
-    return sum(file.size for file in run.publication.files) if run.publication else 0
-
-
 def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
     """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
     tip = cache.tip()
@@ -158,9 +143,9 @@ def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run
     if tip.commit is None:  # the first commit may come from elsewhere, and with it the name of the branch
         tip = cache.fill()
     if cache.is_new():
-        tried = cache.was_lost() or any(map(is_tried, (*runs, *undecided(node, runs[0].dataset)) if runs else ()))
+        tried = cache.was_lost() or any(map(is_tried, (*runs, *undecided(node, cache.dataset))))
         there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
-        runs = recording.found(node, tip.branch, runs, there)
+        runs = recording.found(node, cache, tip, runs, there)
         cache.remember(tip)
     return tip, runs
 
@@ -262,7 +247,7 @@ def _is_on_branch(
         begun = time.monotonic()
         if cache.push([Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")]):
             return False
-        if sum(file.size for run, _ in adding if run.publication for file in run.publication.files) <= _SMALL:
+        if sum(size(run) for run, _ in adding) <= _SMALL:
             cache.habits.took(time.monotonic() - begun)
         recording.arrived(node, tip.branch, adding)
         cache.remember(Tip(tip.branch, last))

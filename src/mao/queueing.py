@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mao.local_node import LocalNode
 
 ON_THE_WAY = frozenset({PublicationState.PENDING, PublicationState.WAITING, PublicationState.DELIVERED})
 """The states in which data is on its way to the branch."""
+_MOST_RUNS, _MOST_BYTES = 100, 100_000_000
+"""What goes out in one push at most; a single run goes whatever its size."""
 OF_THE_DATA = frozenset({"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"})
 """Causes that may lie in the data of a single run; the others concern every run for that remote."""
 
@@ -36,6 +39,18 @@ def undecided(node: LocalNode, dataset: str) -> list[Run]:
     bodies = node.store.bodies("run", state=RunState.UNPUBLISHED, dataset=dataset.lower())
     runs = (Run.model_validate_json(body) for _, body in bodies)
     return [run for run in runs if is_in(run, PublicationState.BLOCKED)]
+
+
+@contextmanager
+def all_held(node: LocalNode, dataset: str) -> Iterator[None]:
+    """Hold the runs whose data is on its way to `dataset` or may be found there, so that only this thread moves them.
+
+    The caller holds the node's lock on the dataset.
+    """
+    with ExitStack() as held:
+        for run in (*on_the_way_to(node, dataset), *undecided(node, dataset)):
+            held.enter_context(node.locked("run", run.id))
+        yield
 
 
 def is_tried(run: Run) -> bool:
@@ -70,3 +85,18 @@ def _is_due(node: LocalNode, run: Run) -> bool:
 def asked_for(run: Run) -> bool:
     """Whether somebody asked for another attempt."""
     return is_in(run, PublicationState.PENDING) and run.publication is not None and run.publication.cause is not None
+
+
+def batch(runs: list[Run]) -> tuple[list[Run], bool]:
+    """As many of `runs` as go out in one push, and whether there are more."""
+    total = 0
+    for count, run in enumerate(runs):
+        total += size(run)
+        if count and (count >= _MOST_RUNS or total > _MOST_BYTES):
+            return runs[:count], True
+    return runs, False
+
+
+def size(run: Run) -> int:
+    """Bytes of the files of a run."""
+    return sum(file.size for file in run.publication.files) if run.publication else 0

@@ -161,13 +161,15 @@ def settle(
             " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
         )
     there: Mapping[str, Arrival] = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
-    left = found(node, newer.branch, runs, there)
+    left = found(node, cache, newer, runs, there)
     cache.remember(newer)
     return newer, left
 
 
-def found(node: LocalNode, branch: str, runs: Sequence[Run], there: Mapping[str, Arrival]) -> list[Run]:
+def found(
+    node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], there: Mapping[str, Arrival]
+) -> list[Run]:
     """Record those of `runs`, and of those that wait for a decision, that are `there`; the others of `runs`."""
-    others = undecided(node, runs[0].dataset) if runs else []
-    arrived(node, branch, [(run, there[run.id]) for run in (*runs, *others) if run.id in there])
+    all_known = (*runs, *undecided(node, cache.dataset))
+    arrived(node, tip.branch, [(run, there[run.id]) for run in all_known if run.id in there])
     return [run for run in runs if run.id not in there]

@@ -15,6 +15,7 @@ from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
 Document: TypeAlias = Run | Installation | Clone
@@ -219,6 +220,11 @@ class Store:
                 request.request,
                 request.location,
             )
+
+    def forget_requests(self, before: datetime) -> None:
+        """Forget the requests that came before a moment."""
+        with self._file.transaction(flush=False):
+            self._file.rows("DELETE FROM idempotency_keys WHERE created_at < ?", f"{before:%Y-%m-%d %H:%M:%S}")
 
     def remembered(self, key: str) -> IdempotentRequest | None:
         """The request that came with this Idempotency-Key."""

@@ -32,6 +32,7 @@ class Workspace:
         self.clones = home / "clones"
         self.kept = home / "kept"
         self.temporary = home / "tmp"
+        self.tally = self.datasets / "tally.sqlite"
         self.store = home / "store.sqlite"
         self.registry = home / "registry.sqlite"
         self.wake = home / "wake"
@@ -98,6 +99,10 @@ class Workspace:
     def cache(self, dataset: str) -> Path:
         """What publishing needs of a dataset: a bare repository that can be thrown away."""
         return self.datasets / f"{dataset.lower()}.git"
+
+    def history(self, dataset: str) -> Path:
+        """The commits of a dataset alone, to count them: a bare repository that can be thrown away."""
+        return self.datasets / f"{dataset.lower()}.history"
 
     def clone(self, dataset: str) -> Path:
         return self.clones / dataset

@@ -100,3 +100,22 @@ def test_conflicts_lists_the_paths_where_other_content_was_already(place: Place,
     beside = f"a.conflict-{run['node']}-{run['id']}.csv"
     assert [(c["path"], c["published_as"], c["run"]) for c in conflicts] == [("a.csv", beside, run["id"])]
     assert beside in place.mao.ok("dataset", "conflicts", "clash-data").stdout
+
+
+def test_show_tells_size_and_growth_and_what_it_could_not_find_out(own_place: Place, tmp_path: Path) -> None:
+    own_place.mao.ok("tool", "run", "probe", "Write", "--wait", "--", "twelve bytes")
+
+    shown = own_place.mao.ok("dataset", "show", "probe-data").stdout
+
+    assert re.search("^name +probe-data$", shown, re.MULTILINE)
+    assert re.search("^size +12 bytes in 1 file by 1 commit$", shown, re.MULTILINE)
+    assert re.search("^growth +12 bytes and 1.0 files a day over the last 1 day$", shown, re.MULTILINE)
+    assert re.search("^counted +from the history as it was at ", shown, re.MULTILINE)
+    assert re.search(r"^limit +10\.0 GB: in [0-9,]+ days$", shown, re.MULTILINE)
+    value = own_place.mao.json("dataset", "show", "probe-data")
+    assert (value["name"], value["growth"]["size"], value["growth"]["problem"]) == ("probe-data", 12, None)
+
+    own_place.remote.rename(tmp_path / "away.git")
+    away = own_place.mao.ok("dataset", "show", "probe-data").stdout
+    assert re.search("^size +12 bytes in 1 file by 1 commit$", away, re.MULTILINE)
+    assert re.search("^counted +from the history as it was at .*data.git", away, re.MULTILINE)

@@ -22,6 +22,7 @@ ROUTES = [
     "DELETE /api/v1/tools/{name}",
     "GET /api/v1/datasets",
     "GET /api/v1/datasets/{name}",
+    "GET /api/v1/datasets/{name}/growth",
     "POST /api/v1/datasets",
     "DELETE /api/v1/datasets/{name}",
     "GET /api/v1/installations",

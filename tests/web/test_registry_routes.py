@@ -154,3 +154,20 @@ def test_of_many_who_register_the_same_name_at_once_one_does(served: Serving, to
         thread.join()
 
     assert sorted(statuses) == [201, 409, 409, 409, 409, 409]
+
+
+def test_the_growth_of_a_dataset_is_told(served: Serving, tool: Path) -> None:
+    served.install(tool)
+    run = served.ended(served.run("Write", "42", "a/b.txt"))
+    growth = served.api("GET", "/datasets/PROBE-DATA/growth")
+    assert (growth["dataset"], growth["source"], growth["commits"], growth["files"], growth["size"]) == (
+        "probe-data",
+        "history",
+        1,
+        1,
+        2,
+    )
+    assert (growth["shares"][0]["tool"], growth["shares"][0]["node"]) == ("probe", run["node"])
+    assert growth["warnings"] == []
+    reply = served.request("GET", "/api/v1/datasets/prob-data/growth")
+    assert (reply.status, reply.json["code"]) == (404, "dataset-not-found")

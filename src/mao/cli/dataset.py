@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao.cli.asking import at
+from mao.cli.growth import growth_lines
 from mao.cli.options import asks_node, complete, dataset_argument
 from mao.cli.output import moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
@@ -40,6 +41,8 @@ _CONFLICT_COLUMNS: dict[str, Callable[[Any], str]] = {
     "ENDED": lambda conflict: moment(conflict["ended_at"]),
 }
 _UNDER_WAY = frozenset({"cloning", "refreshing"})
+_LONG_COUNT = 900.0
+"""Seconds that the node may take to count a long history for the first time."""
 
 
 def _clone_argument(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,10 +84,13 @@ def register(client: Client, output: Output, name: str, url: str, description: s
 @dataset_argument
 @asks_node
 def show(client: Client, output: Output, name: str) -> None:
-    """Show a registered dataset, and whether it is cloned here."""
+    """Show a registered dataset, whether it is cloned here, its size and growth, and what will make it too large."""
     found = client.get(at("datasets", name))
-    clone = _clone_here(client, name) if output.is_table else None
-    output.value(found, lambda found: _lines(found, clone))
+    if output.is_table:
+        clone = _clone_here(client, name)
+        output.value(found, lambda found: _lines(found, clone))
+    growth = client.get(at("datasets", name, "growth"), timeout=_LONG_COUNT)
+    output.value(found | {"growth": growth}, lambda found: growth_lines(found["growth"]), like="description")
 
 
 def _clone_here(client: Client, name: str) -> Any:

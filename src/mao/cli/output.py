@@ -36,11 +36,11 @@ class Output:
     def is_table(self) -> bool:
         return self.form == "table"
 
-    def value(self, value: Any, lines: Callable[[Any], Iterable[tuple[str, str]]]) -> None:
-        """One value: as JSON, or as `lines` of a label and a text."""
+    def value(self, value: Any, lines: Callable[[Any], Iterable[tuple[str, str]]], like: str = "") -> None:
+        """One value: as JSON, or as `lines` of a label and a text; the texts stand where they do beside `like`."""
         if self.is_table:
             labelled = list(lines(value))
-            width = max(len(label) for label, _ in labelled) + 2
+            width = max(len(like), *(len(label) for label, _ in labelled)) + 2
             for label, text in labelled:
                 first, *more = plain(text).split("\n")
                 click.echo(f"{label:<{width}}{_coloured(first, first)}".rstrip())

@@ -162,6 +162,8 @@ def describe(publication: Any) -> str:
             return f"published on {publication['branch']}"
         case "kept":
             return "kept on this node"
+        case "delivered":
+            return f"at the remote, on its way to {publication['branch']}"
         case "waiting" | "collecting":
             again = moment(publication["next_try_at"])
             cause = f" ({publication['cause']})" if publication["cause"] else ""

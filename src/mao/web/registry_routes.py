@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from mao import registering
+from mao import registering, surveying
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.growth import Growth
 from mao.web.access import IfMatch, Key, Node, once, patient
 from mao.web.pages import USUAL_SIZE, Page, Wanted, encoded, page, wanted
 
@@ -119,6 +120,13 @@ async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Resp
 async def show_dataset(node: Node, name: str) -> Response:
     """A registered dataset."""
     return _one(node, dataset_key(name), registering.find_dataset)
+
+
+@router.get("/datasets/{name}/growth", responses={200: {"model": Growth}})
+@patient
+def show_growth(node: Node, name: str) -> Response:
+    """How large a dataset is, how fast it grows, and what will make it slow or too large; the remote is asked."""
+    return encoded(surveying.survey(node, name).model_dump_json().encode())
 
 
 @router.post("/datasets", status_code=201, responses={201: {"model": Dataset}})

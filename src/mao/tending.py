@@ -1,0 +1,100 @@
+"""Keep small what grows with the years, and bring to the branch what was left in the inboxes of datasets."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from mao import folding, recording
+from mao.bare_cache import url_of
+from mao.errors import MaoError
+from mao.queueing import all_held, on_the_way_to, undecided
+from mao.run import ENDED, PublicationState
+from mao.values import now
+from mao.workspace import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mao.local_node import LocalNode
+    from mao.run import Run
+
+log = logging.getLogger("mao.tending")
+
+_REQUESTS = timedelta(days=30)
+"""How long a request is known again by its Idempotency-Key."""
+
+
+def tend(node: LocalNode) -> None:
+    """Fold what waits in inboxes and nobody folds, make caches small again, remove what has been kept long enough."""
+    certain = {dataset for dataset, url in list(_cached(node)) if _tended(node, dataset, url)}
+    for run in _old_runs(node, node.config["runs.keep_data"]):
+        if run.dataset.lower() in certain and _is_published(run, node.config["runs.keep_data"]):
+            with node.locked("run", run.id):
+                remove_tree(node.workspace.run_data(run.id))
+    for run in _old_runs(node, node.config["runs.keep_logs"]):
+        if _is_over(run, node.config["runs.keep_logs"]):
+            with node.locked("run", run.id):
+                remove_tree(node.workspace.run(run.id))
+    node.store.forget_requests(now() - _REQUESTS)
+
+
+def _cached(node: LocalNode) -> Iterator[tuple[str, str]]:
+    """The datasets that this node has published to, and the addresses of their remotes."""
+    for path in node.workspace.datasets.glob("*.git"):
+        if (url := url_of(path)) is not None:
+            yield path.name.removesuffix(".git"), url
+
+
+def _tended(node: LocalNode, dataset: str, url: str) -> bool:
+    """Whether the remote was seen to hold, just now, all that this node has published there."""
+    with node.locked("dataset", dataset), all_held(node, dataset):
+        cache = node.cache(dataset, url)
+        tip = cache.tip()
+        if tip is None:
+            return False
+        try:
+            look = cache.look(tip.branch)
+            tip, runs = recording.settle(node, cache, tip, on_the_way_to(node, dataset), look)
+            if look.inbox and folding.is_for_us(cache, look, runs):
+                folding.fold(node, cache, tip, look, [*runs, *undecided(node, dataset)])
+            if not on_the_way_to(node, dataset) and cache.is_large():
+                cache.fill()
+        except MaoError as error:
+            log.warning("dataset %s could not be tended: %s", dataset, error.detail)
+            return False
+        return True
+
+
+def _old_runs(node: LocalNode, days: float) -> Iterator[Run]:
+    """The runs with a directory that were asked for more than so many days ago: their ids tell the time."""
+    oldest = now() - timedelta(days=days)
+    for directory in sorted(node.workspace.runs.iterdir()):
+        try:
+            asked_for = datetime.fromtimestamp((UUID(directory.name).int >> 80) / 1000, UTC)
+        except ValueError:  # not of a run
+            continue
+        if asked_for > oldest:
+            return
+        run = node.store.run(directory.name)
+        if run is not None:
+            yield run
+
+
+def _is_published(run: Run, days: float) -> bool:
+    """Whether the branch has had the run's files for so many days."""
+    moment = run.publication.pushed_at if run.publication else None
+    return moment is not None and moment <= now() - timedelta(days=days) and not _on_this_node_only(run)
+
+
+def _is_over(run: Run, days: float) -> bool:
+    """Whether the run ended so many days ago, and this node is not the only one to have its data."""
+    ended = run.finished_at or run.created_at
+    return run.state in ENDED and ended <= now() - timedelta(days=days) and not _on_this_node_only(run)
+
+
+def _on_this_node_only(run: Run) -> bool:
+    over = {PublicationState.PUBLISHED, PublicationState.UNCHANGED}
+    return run.publication is not None and run.publication.state not in over
