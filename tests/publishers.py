@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao import config, publishing, running
+from mao.data_directory import make_durable
 from mao.local_node import LocalNode, opened
 from mao.run import Run, RunState
 from mao.values import new_id, now
@@ -49,6 +50,7 @@ class Publisher:
             path = self.node.workspace.run_data(run.id) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
+        make_durable(self.node.workspace.run_data(run.id))
         publication = publishing.collected(self.node, run, str(self.remote))
         self.node.store.save(run.model_copy(update={"publication": publication}))
         return run.id

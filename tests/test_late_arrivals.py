@@ -129,7 +129,6 @@ def test_a_run_that_needs_a_decision_although_it_arrived_is_found_when_the_next_
         alpha.look_now()
         alpha.publish()
 
-    print(alpha.run(before.id).model_dump_json(indent=1), refs(remote), trailers(remote, "MAO-Run"), alpha.cache.habits)
     assert alpha.state(before.id) == "published"
     assert times(remote, before.id) == 1
     assert [path for path in published(remote) if "conflict" in path] == []
@@ -200,7 +199,9 @@ def test_a_node_that_lost_its_cache_knows_a_late_arrival_by_the_whole_history(
     assert [path for path in published(remote) if "conflict" in path] == []
 
 
-def test_a_first_push_that_a_loss_of_power_made_forgotten_is_found(open_node: Open, remote: Path, tmp_path: Path) -> None:
+def test_a_first_push_that_a_loss_of_power_made_forgotten_is_found(
+    open_node: Open, remote: Path, tmp_path: Path
+) -> None:
     gamma = open_node("gamma")
     run = gamma.made({"latest.txt": "gamma's"})
     before = gamma.run(run)

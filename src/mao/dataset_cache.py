@@ -139,7 +139,7 @@ class DatasetCache(BareCache):
         return Look(refs.get(f"{HEADS}{branch}"), waiting, refs.get(FOLD))
 
     def refresh(self, branch: str, seen: Look | None = None) -> Tip:
-        """The remote's branch as it is now, which is looked at unless that was just `seen`; only commits are fetched."""
+        """The remote's branch as it is now, looked at unless that was just `seen`; only commits are fetched."""
         seen = seen or self.look(branch)
         with self.mended():
             self.prepare()
