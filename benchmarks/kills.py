@@ -1,6 +1,6 @@
 """kill -9 at random moments of publishers' work: each file of each run must be in the dataset once.
 
-    python benchmarks/kills.py [--kills N] [--publishers N] [--seed N]
+    python benchmarks/kills.py [--kills N] [--publishers N] [--every SECONDS] [--seed N]
 
 Each publisher is a process that makes runs and publishes them to one bare repository on the same disk. At random
 moments one of them is killed, half of the time with the git processes that it has started, and started again. In the
@@ -26,16 +26,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kill publishers at random moments.")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--publishers", type=int, default=8)
+    parser.add_argument("--every", type=float, default=1.0, help="seconds between two kills, on average")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="mao-kills-"))
     remote = bare(work / "data.git")
     (work / "homes").mkdir()
     print(f"working in {work}")
-    killed = kill_publishers(work / "homes", remote, publishers=given.publishers, kills=given.kills, seed=given.seed)
+    chosen = {"publishers": given.publishers, "kills": given.kills, "every": given.every, "seed": given.seed}
+    killed = kill_publishers(work / "homes", remote, **chosen)
     print(
-        f"{killed.kills} kills of {given.publishers} publishers in {killed.seconds:.0f} s: {killed.runs} runs, each on the"
-        f" branch once ({killed.commits} commits, {killed.beside} files beside another's); fsck is clean"
+        f"{killed.kills} kills of {given.publishers} publishers in {killed.seconds:.0f} s: {killed.runs} runs, each on"
+        f" the branch once ({killed.commits} commits, {killed.beside} files beside another's); fsck is clean"
     )
     shutil.rmtree(work)
 

@@ -35,7 +35,7 @@ class Killed:
     seconds: float
 
 
-def kill_publishers(work: Path, remote: Path, *, publishers: int, kills: int, seed: int) -> Killed:
+def kill_publishers(work: Path, remote: Path, *, publishers: int, kills: int, every: float, seed: int) -> Killed:
     """Let `publishers` publish to `remote` while they are killed at random moments, and assert that all is there once.
 
     Args:
@@ -43,13 +43,14 @@ def kill_publishers(work: Path, remote: Path, *, publishers: int, kills: int, se
         remote: a bare repository.
         publishers: how many there are.
         kills: how often one of them is killed; half of the time the git processes that it has started die with it.
+        every: seconds between two kills, on average.
         seed: of the moments and the victims.
     """
     chance = random.Random(seed)  # noqa: S311  # no secret
     begun = time.monotonic()
     nodes = [PublishingNode(work / f"node-{number}", remote, _MORE).start() for number in range(publishers)]
     while sum(node.kills for node in nodes) < kills:
-        time.sleep(chance.expovariate(1 / 0.3))
+        time.sleep(chance.expovariate(1 / every))
         for node in nodes:
             if (status := node.ended()) is not None:
                 assert status == 0, (work / f"{node.home.name}.log").read_text()[-2000:]

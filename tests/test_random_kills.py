@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def test_publishers_that_are_killed_at_random_moments_publish_each_run_once(tmp_path: Path, remote: Path) -> None:
-    killed = kill_publishers(tmp_path / "homes", remote, publishers=4, kills=15, seed=1)
+    killed = kill_publishers(tmp_path / "homes", remote, publishers=4, kills=15, every=0.4, seed=1)
 
     assert killed.kills == 15
     assert killed.runs >= 20

@@ -145,6 +145,12 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def flush_all(path: Path) -> None:
+    """Put the whole file system that `path` is on on stable storage: quicker than one by one for very many files."""
+    with disk_errors(f"'{path}'"):
+        subprocess.run(["sync", "--file-system", "--", path], check=True, capture_output=True)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, read-only folders too; it may be half gone already."""
     gone = path.with_name(f".gone-{path.name}")
