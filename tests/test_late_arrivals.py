@@ -12,7 +12,7 @@ import pytest
 from mao import publishing
 from mao.run import PublicationState, RunState
 from mao.values import now
-from publishers import DATASET, Publisher, publisher
+from publishers import Publisher, contended, delivered, folded, publisher, ready, refs
 from support import commit, git, published, trailers
 
 if TYPE_CHECKING:
@@ -39,34 +39,6 @@ def alpha(open_node: Open) -> Publisher:
 def beta(open_node: Open, alpha: Publisher) -> Publisher:
     assert alpha.remote.exists()
     return ready(open_node("beta"))
-
-
-def ready(node: Publisher) -> Publisher:
-    node.made({f"first/{node.node.config.node}": "0"})
-    node.publish()
-    return node
-
-
-def delivered(node: Publisher, files: dict[str, str]) -> str:
-    """A run whose data is in the inbox, and was not folded."""
-    run = node.made(files)
-    node.cache.habits.saw_others()
-    node.cache.habits.fold_seconds = 1.0
-    node.publish()
-    assert node.state(run) == "delivered"
-    return run
-
-
-def folded(node: Publisher) -> None:
-    """Fold what waits, whoever said that it would."""
-    if refs(node.remote)[:1] == ["refs/mao/fold"]:
-        git("update-ref", "-d", "refs/mao/fold", cwd=node.remote)
-    node.look_now()
-    node.publish()
-
-
-def refs(remote: Path) -> list[str]:
-    return git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=remote).split()
 
 
 def times(remote: Path, run: str) -> int:
@@ -106,8 +78,7 @@ def test_a_run_that_needs_a_decision_although_it_arrived_is_found_when_the_next_
 ) -> None:
     before = alpha.run(alpha.made({"latest.txt": "1"}))
     if way == "inbox":
-        alpha.cache.habits.saw_others()
-        alpha.cache.habits.fold_seconds = 1.0
+        contended(alpha)
     tip = alpha.cache.tip()
     assert tip is not None
     alpha.publish()
@@ -146,7 +117,6 @@ def test_data_of_a_run_that_was_folded_under_older_runs_is_not_folded_again(
     beta.node.store.save(beta.run(late).model_copy(update={"ended_at": now() - timedelta(days=1)}))
     beta.publish()
     beta.publish()
-    beta.cache.habits.look_at = 0.0
     folded(beta)
     assert [alpha.state(run), alpha.state(newer), beta.state(late)] == ["published"] * 3
 
@@ -222,8 +192,7 @@ def test_a_large_delivery_of_a_clock_that_ran_ahead_is_folded_all_the_same(
     run = alpha.made({"large.bin": "x" * 1_200_000})
     ahead = now() + timedelta(days=365)
     alpha.node.store.save(alpha.run(run).model_copy(update={"ended_at": ahead, "created_at": ahead}))
-    alpha.cache.habits.saw_others()
-    alpha.cache.habits.fold_seconds = 1.0
+    contended(alpha)
     alpha.publish()
     assert alpha.state(run) == "delivered"
     own = delivered(beta, {"other.txt": "x"})  # and alpha is never heard of again
@@ -231,4 +200,3 @@ def test_a_large_delivery_of_a_clock_that_ran_ahead_is_folded_all_the_same(
 
     assert beta.state(own) == "published"
     assert times(remote, run) == 1
-    assert DATASET
