@@ -37,7 +37,7 @@ def dataset(served: Serving, tmp_path: Path) -> Path:
     return repository
 
 
-def cloned(node: Serving, name: str = "numbers", **more: bool) -> Any:
+def cloned(node: Serving, name: str = "numbers", **more: Any) -> Any:
     """Ask for a clone, or for it to be refreshed; what has become of it."""
     node.api("POST", "/clones", {"dataset": name, **more}, status=202)
     return node.api("GET", f"/clones/{name}", Prefer="wait=60")
@@ -122,6 +122,77 @@ def test_what_somebody_changed_in_a_clone_is_not_touched(served: Serving, datase
     assert ("commits" if change == "commit" else name) in refreshed.json["detail"]
     assert (directory(served) / name).read_text() == "mine"
     assert served.api("GET", "/clones/numbers")["state"] == "ready"
+
+
+def test_a_clone_of_a_folder_gets_others_besides_and_keeps_what_it_has(served: Serving, dataset: Path) -> None:
+    git("config", "uploadpack.allowFilter", "true", cwd=dataset)
+    commit(dataset, {"a/1.csv": "1", "b/1.csv": "2", "c/1.csv": "3"})
+
+    first = cloned(served, folders=["a/"])
+    second = cloned(served, folders=["b", "a"], since="2026-01-01")
+    third = cloned(served, since="2026-06-01T00:00:00+02:00")
+
+    assert [clone["folders"] for clone in (first, second, third)] == [["a"], ["a", "b"], ["a", "b"]]
+    assert (third["since"], third["further"], third["state"]) == ("2026-01-01T00:00:00.000Z", [], "ready")
+    names = {str(path.relative_to(directory(served))) for path in directory(served).rglob("*.csv")}
+    assert names == {"a/1.csv", "b/1.csv"}
+    assert git("rev-list", "--count", "HEAD", cwd=directory(served)) == "3"
+    assert cloned(served, folders=["."])["folders"] == []
+    assert (directory(served) / "c/1.csv").read_text() == "3"
+    assert cloned(served, folders=["a"])["folders"] == []
+
+
+def test_a_folder_that_is_not_there_fails_and_the_clone_stays_as_it_was(served: Serving, dataset: Path) -> None:
+    commit(dataset, {"readings/1.csv": "1"})
+
+    failed = cloned(served, folders=["readngs"])
+    assert (failed["state"], failed["error"], failed["path"]) == ("failed", "folder-not-found", None)
+    assert "did you mean 'readings'?" in failed["detail"]
+
+    assert cloned(served, folders=["readings"])["state"] == "ready"
+    failed = cloned(served, folders=["nothing"])
+    assert (failed["state"], failed["error"], failed["folders"]) == ("failed", "folder-not-found", ["readings"])
+    head = commit(dataset, {"readings/2.csv": "2"})
+    ready = cloned(served)
+    assert (ready["state"], ready["head"]) == ("ready", head)
+    assert (directory(served) / "readings/2.csv").read_text() == "2"
+
+
+@pytest.mark.usefixtures("dataset")
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"folders": ["../up"]},
+        {"folders": ["/etc"]},
+        {"folders": ["a/.git/b"]},
+        {"folders": ["a//b"]},
+        {"folders": [""]},
+        {"folders": ["a\nb"]},
+        {"folders": "a"},
+        {"since": "yesterday"},
+        {"since": "2026-02-30"},
+        {"since": "2026-11-01T06:00:00"},
+        {"since": "1969-12-31"},
+        {"since": 20261101},
+    ],
+)
+def test_what_can_be_no_folder_or_date_is_refused_and_changes_nothing(served: Serving, asked: dict[str, Any]) -> None:
+    before = served.count()
+
+    reply = served.request("POST", "/api/v1/clones", {"dataset": "numbers", **asked})
+
+    assert (reply.status, reply.json["code"]) == (422, "bad-body")
+    assert served.count() == before
+
+
+def test_a_branch_that_was_rewritten_is_followed_and_the_record_says_so(served: Serving, dataset: Path) -> None:
+    git("config", "uploadpack.allowFilter", "true", cwd=dataset)
+    first = cloned(served)
+    assert first["replaced"] is None
+    git("commit", "--quiet", "--amend", "--message", "another", cwd=dataset)
+
+    assert cloned(served)["replaced"] == first["head"]
+    assert cloned(served)["replaced"] is None
 
 
 @pytest.mark.usefixtures("dataset")

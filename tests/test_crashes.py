@@ -43,7 +43,7 @@ def _assert_tidy(node: ServedNode, remote: Path) -> None:
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "shared"])
-@pytest.mark.parametrize("step", [s for s in STEPS if not s.startswith("install")])
+@pytest.mark.parametrize("step", [s for s in STEPS if not s.startswith(("install", "clone"))])
 def test_a_server_killed_at_any_step_of_a_run_publishes_its_data_once(
     serve: Callable[..., ServedNode], tmp_path: Path, remote: Path, step: str, *, fresh: bool
 ) -> None:
@@ -88,6 +88,42 @@ def test_a_server_killed_at_any_step_of_an_installation_finishes_it_by_itself(
     run = node.ended(node.run("Count", str(tmp_path / "count")))
     assert run["state"] == "succeeded", run
     _assert_tidy(node, remote)
+
+
+@pytest.mark.parametrize("folders", [["a"], []], ids=["folder", "all"])
+@pytest.mark.parametrize("step", [s for s in STEPS if s.startswith("clone")])
+def test_a_server_killed_at_any_step_of_a_clone_or_refresh_finishes_it_by_itself(
+    serve: Callable[..., ServedNode], tmp_path: Path, step: str, folders: list[str]
+) -> None:
+    work, remote = tmp_path / "work", bare(tmp_path / "numbers.git")
+    node = serve()
+    node.api("POST", "/datasets", {"name": "numbers", "url": str(remote)})
+    for number, asked in enumerate((folders, folders and ["b"])):
+        commit(work, {f"{name}/{n}.txt": f"{number} {n}" for name in "abc" for n in range(number + 1)})
+        git("push", "--quiet", remote, "HEAD:main", cwd=work)
+        node.stop()
+        node.start(crash_at=step)
+        _ask(node, "/clones", {"dataset": "numbers", "folders": asked}, str(number))
+        eventually(lambda: node.dead() or _is_ready(node), f"the node dies at '{step}' or never comes there")
+        if node.dead():
+            node.start()
+            assert node.api("GET", "/clones/numbers", Prefer="wait=60")["state"] == "ready"
+
+    directory = node.home / "clones" / "numbers"
+    here = {path.parent.name for path in directory.glob("*/*.txt")}
+    assert here == ({"a", "b"} if folders else {"a", "b", "c"})
+    assert all((directory / name / "0.txt").read_text() == "1 0" for name in here)
+    assert git("status", "--porcelain", cwd=directory) == ""
+    assert git("rev-parse", "HEAD", cwd=directory) == git("rev-parse", "main", cwd=remote)
+    node.api("POST", "/clones", {"dataset": "numbers"})
+    assert node.api("GET", "/clones/numbers", Prefer="wait=60")["state"] == "ready"
+
+
+def _is_ready(node: ServedNode) -> bool:
+    try:
+        return bool(node.api("GET", "/clones/numbers", Prefer="wait=1")["state"] == "ready")
+    except (OSError, AssertionError):
+        return False
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "shared"])

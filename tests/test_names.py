@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mao.names import NAME_PATTERN, is_absolute_remote, name_fault, nearest, remote_fault
+from mao.names import NAME_PATTERN, folder_fault, is_absolute_remote, name_fault, nearest, remote_fault
 
 
 @pytest.mark.parametrize("name", ["a", "7", "Probe-2.x_y", "0" * 100, "console", "gitx", "a.locked", "com", "lpt10x"])
@@ -88,3 +88,15 @@ def test_the_nearest_word_is_found_regardless_of_case() -> None:
     assert nearest("UPLAOD", known) == "Upload"
     assert nearest("zzz", known) is None
     assert nearest("x", []) is None
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "a/b/", ".", ".hidden", "a b", "-a", "...", "ü", "a.git", "*"])
+def test_these_can_be_folders_of_a_dataset(path: str) -> None:
+    assert folder_fault(path) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/a", "..", "a/../b", "./a", "a/.", "a//b", ".git", "a/.GIT/b", "a\nb", "\x00"]
+)
+def test_these_can_not(path: str) -> None:
+    assert folder_fault(path)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mao.values import Moment, Value, display, new_id, now, rfc3339
+from mao.values import Moment, Value, display, new_id, now, rfc3339, since
 
 
 class Event(Value):
@@ -77,3 +77,24 @@ def test_a_path_that_is_not_utf8_can_be_shown() -> None:
     assert display(b"gr\xc3\xbc\xdfe") == "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}\\xdfe"
     assert display("plain") == "plain"
     display(b"\xff\n\x00").encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-01", "2026-11-01T00:00:00.000Z"),
+        ("2026-11-01T06:00:00Z", "2026-11-01T06:00:00.000Z"),
+        ("2026-11-01t06:00:00.25+01:00", "2026-11-01T05:00:00.250Z"),
+        ("1970-01-02", "1970-01-02T00:00:00.000Z"),
+    ],
+)
+def test_a_day_or_a_moment_says_since_when(text: str, moment: str) -> None:
+    assert rfc3339(since(text)) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "lately", "2026-13-01", "2026-11-01T06:00", "2026-11-01 06:00:00Z", "1969-12-31", "20261101", 5, None]
+)
+def test_anything_else_is_no_date(text: object) -> None:
+    with pytest.raises(ValueError, match=r"day|dates|month"):
+        since(text)

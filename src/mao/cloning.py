@@ -8,15 +8,18 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mao.errors import CloneChanged, InUse, MaoError, NotCloned, RemoteUnreachable, Stopping
-from mao.git import Output, failure, fetchable
+from mao.clone_directory import CloneDirectory
+from mao.errors import CloneChanged, FolderNotFound, InUse, MaoError, NotCloned, RemoteUnreachable, Stopping
+from mao.git import Output, failure
 from mao.installation import Clone, CloneState
 from mao.names import nearest
 from mao.registering import find_dataset
 from mao.values import new_id, now
-from mao.workspace import fsync, remove_tree
+from mao.workspace import remove_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from mao.local_node import LocalNode
@@ -25,51 +28,81 @@ _PROGRESS = re.compile(r"(Receiving objects|Resolving deltas|Updating files): +(
 _LOOK = 0.2  # seconds between two looks at what git says it is doing
 _LIVE = frozenset({CloneState.CLONING, CloneState.REFRESHING})
 _SHOWN_CHANGES = 10
-# Without these git would look for a repository above the clone if the clone's own is broken, and reset that one.
-_HERE = ("--git-dir=.git", "--work-tree=.")
 
 
-def request_clone(node: LocalNode, name: str, *, history: bool = False) -> Clone:
-    """Begin to clone the dataset `name`, or to refresh the clone that is here.
+def request_clone(
+    node: LocalNode,
+    name: str,
+    *,
+    folders: Sequence[str] = (),
+    since: datetime | None = None,
+    history: bool = False,
+) -> Clone:
+    """Begin to clone the dataset `name`, or to refresh the clone that is here, which keeps what it has.
 
     Args:
         node: that gets the clone.
         name: of a registered dataset.
-        history: bring the whole history, not only the newest commit; a clone that has it keeps it.
+        folders: bring the files below these only, besides those that are here; `.`, or none for a new clone: all.
+        since: bring the history back to here, not only the newest commit.
+        history: bring the whole history.
 
     Raises:
         DatasetNotFound: no clone is here either.
         CloneChanged: somebody changed files in the clone; nothing of that is touched.
-        InUse: it is being cloned already, in another way.
+        InUse: it is being cloned already, with less than is asked for.
     """
-    if present := _under_way(node, name, history=history):  # git holds the lock until it is done
+
+    def widened(clone: Clone) -> Clone:
+        return _widened(clone, folders, since, history=history)
+
+    if present := _under_way(node, name, widened):  # git holds the lock until it is done
         return present
     with node.locked("clone", name):
-        if present := _under_way(node, name, history=history):
+        if present := _under_way(node, name, widened):
             return present
         present = node.store.clone(name)
         if present is not None and present.path is not None:
             _check_unchanged(node, present)
-            update = {
-                "state": CloneState.REFRESHING,
-                "history": history or present.history,
-                "error": None,
-                "detail": None,
-            }
-            begun = present.model_copy(update=update)
+            update = {"state": CloneState.REFRESHING, "error": None, "detail": None}
+            begun = widened(present).model_copy(update=update)
         else:
             dataset = find_dataset(node, name)
-            begun = Clone(dataset=dataset.name, url=dataset.url, state=CloneState.CLONING, history=history)
+            narrow = "." not in folders
+            begun = Clone(
+                dataset=dataset.name,
+                url=dataset.url,
+                state=CloneState.CLONING,
+                folders=tuple(dict.fromkeys(folders)) if narrow else (),
+                further=tuple(dict.fromkeys(folders)) if narrow else (),
+                since=since,
+                history=history,
+            )
         node.store.save(begun)
         return begun
 
 
-def _under_way(node: LocalNode, name: str, *, history: bool) -> Clone | None:
+def _widened(clone: Clone, folders: Sequence[str], since: datetime | None, *, history: bool) -> Clone:
+    """`clone` with what is asked for besides."""
+    whole = not clone.folders or "." in folders
+    further = () if whole else tuple(dict.fromkeys(folder for folder in folders if folder not in clone.folders))
+    moments = [moment for moment in (since, clone.since) if moment]
+    return clone.model_copy(
+        update={
+            "folders": () if whole else clone.folders + further,
+            "further": () if whole else clone.further + further,
+            "since": min(moments) if moments else None,
+            "history": history or clone.history,
+        }
+    )
+
+
+def _under_way(node: LocalNode, name: str, widened: Callable[[Clone], Clone]) -> Clone | None:
     present = node.store.clone(name)
     if present is None or present.state not in _LIVE:
         return None
-    if history and not present.history:
-        raise InUse(f"'{name}' is being cloned without its history. Ask again when that is done.")
+    if widened(present) != present:
+        raise InUse(f"'{name}' is being cloned with less than you ask for. Ask again when that is done.")
     return present
 
 
@@ -111,24 +144,22 @@ def _check_idle(clone: Clone) -> None:
 
 
 def _check_unchanged(node: LocalNode, clone: Clone) -> None:
-    directory = node.workspace.clone(clone.dataset)
-    if not directory.exists():
-        return
-    listed = node.git.run(*_HERE, "status", "--porcelain", "--untracked-files=normal", cwd=directory)
-    changed = listed.decode("utf-8", "replace").splitlines()
-    if not changed and _head(node, directory) != clone.head:
-        changed = ["commits that were made here"]
+    directory = _directory(node, clone)
+    changed = directory.changes(clone.head) if directory.path.exists() else []
     if changed:
         more = f"\nand {len(changed) - _SHOWN_CHANGES} more" if len(changed) > _SHOWN_CHANGES else ""
         shown = "\n".join(changed[:_SHOWN_CHANGES])
         raise CloneChanged(
-            f"{directory} holds changes that are not in the dataset:\n{shown}{more}\nMove them away first."
+            f"{directory.path} holds changes that are not in the dataset:\n{shown}{more}\nMove them away first."
         )
 
 
-def _head(node: LocalNode, directory: Path) -> str | None:
-    output = node.git.attempt(*_HERE, "rev-parse", "--verify", "--quiet", "HEAD^0", cwd=directory)
-    return output.out.decode().strip() or None
+def _directory(node: LocalNode, clone: Clone) -> CloneDirectory:
+    def bring(*args: str, cwd: Path) -> None:
+        with node.workspace.aside(new_id()) as aside:
+            _followed(node, clone, aside / "progress", *args, cwd=cwd)
+
+    return CloneDirectory(node.git, node.workspace.clone(clone.dataset), bring)
 
 
 def advance(node: LocalNode, name: str) -> None:
@@ -137,60 +168,42 @@ def advance(node: LocalNode, name: str) -> None:
         clone = node.store.clone(name)
         if clone is None or clone.state not in _LIVE:
             return
-        directory = node.workspace.clone(clone.dataset)
         try:
-            if directory.exists():
-                _refresh(node, clone, directory)
-            else:
-                _clone(node, clone, directory)
-            head = _head(node, directory)
+            changes = _brought(node, clone)
         except Stopping:
             raise  # it goes on when the node is started again
         except MaoError as error:
-            changes: dict[str, object] = {
-                "state": CloneState.FAILED,
-                "error": error.cause,
-                "detail": error.detail,
-            }
-        else:
-            changes = {
-                "state": CloneState.READY,
-                "path": str(directory),
-                "head": head,
-                "cloned_at": clone.cloned_at or now(),
-                "refreshed_at": now(),
-            }
+            changes = {"state": CloneState.FAILED, "error": error.cause, "detail": error.detail}
+            if clone.path and isinstance(error, FolderNotFound):  # it stays as it was
+                kept = tuple(folder for folder in clone.folders if folder not in clone.further)
+                changes |= {"folders": kept, "further": ()}
         node.store.save(clone.model_copy(update={"progress": None, **changes}))
 
 
-def _clone(node: LocalNode, clone: Clone, directory: Path) -> None:
+def _brought(node: LocalNode, clone: Clone) -> dict[str, object]:
+    """What is to be recorded of a clone that was cloned or refreshed now."""
+    directory = _directory(node, clone)
+    replaced = None
     with node.workspace.aside(new_id()) as aside:
-        part = aside / "clone"
-        depth = () if clone.history else ("--depth=1",)
-        _followed(node, clone, aside, "clone", "--progress", *depth, "--", fetchable(clone.url), str(part))
-        part.rename(directory)
-        fsync(directory.parent)
+        if directory.path.exists():
+            replaced = directory.refresh(clone, aside)
+        else:
+            directory.make(clone, aside)
+    return {
+        "state": CloneState.READY,
+        "path": str(directory.path),
+        "head": directory.head(),
+        "further": (),
+        "replaced": replaced,
+        "cloned_at": clone.cloned_at or now(),
+        "refreshed_at": now(),
+    }
 
 
-def _refresh(node: LocalNode, clone: Clone, directory: Path) -> None:
-    # What a killed git left: this node's lock on the clone is held.
-    for lock in (*directory.glob(".git/*.lock"), *directory.glob(".git/refs/**/*.lock")):
-        lock.unlink()
-    depth = () if clone.history else ("--depth=1",)
-    if clone.history and (directory / ".git" / "shallow").exists():
-        depth = ("--unshallow",)
-    with node.workspace.aside(new_id()) as aside:
-        _followed(node, clone, aside, *_HERE, "fetch", "--progress", "--no-tags", *depth, "origin", cwd=directory)
-    head = node.git.attempt(*_HERE, "rev-parse", "--verify", "--quiet", "FETCH_HEAD^0", cwd=directory)
-    if head.status == 0:
-        node.git.run(*_HERE, "reset", "--quiet", "--hard", head.out.decode().strip(), cwd=directory)
-
-
-def _followed(node: LocalNode, clone: Clone, aside: Path, *args: str, cwd: Path | None = None) -> None:
-    """Run git and keep what it says it is doing in the clone's `progress`."""
-    words = aside / "progress"
+def _followed(node: LocalNode, clone: Clone, words: Path, *args: str, cwd: Path) -> None:
+    """Run git and keep what it says it is doing in the clone's `progress`; its words go to the file `words`."""
     with words.open("wb") as file:
-        process = node.git.start(*args, cwd=cwd or aside, stderr=file.fileno())
+        process = node.git.start(*args, cwd=cwd, stderr=file.fileno())
     try:
         _follow(node, clone, process, words)
     except BaseException:  # as the store is full: nothing else would put a limit to git's time

@@ -184,6 +184,8 @@ class DatasetCache(BareCache):
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
         given = "".join(f"{oid}\n" for oid in oids).encode()
+        if not given:
+            return {}
         with self.mended():
             listed = self.git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", cwd=self.path, given=given)
         return {oid: kind for oid, kind, *_ in (line.split() for line in listed.decode().splitlines())}

@@ -6,7 +6,7 @@
     │   └── IdempotencyKeyReused
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound
-    │   └── NotInstalled, NotCloned, RouteNotFound
+    │   └── NotInstalled, NotCloned, FolderNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning
@@ -156,6 +156,10 @@ class NotInstalled(NotFound):
 
 class NotCloned(NotFound):
     """The dataset is not cloned on this node."""
+
+
+class FolderNotFound(NotFound):
+    """The dataset has no such folder."""
 
 
 class RouteNotFound(NotFound):

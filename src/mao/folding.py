@@ -139,7 +139,7 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     Returns:
         the ids of the runs that were recorded.
     """
-    deliveries = _foldable(cache, look)
+    deliveries = _foldable(cache, look, {run.publication.delivery for run in runs if run.publication})
     ours = {run.id: run for run in runs}
     made, over = _made(node, cache, tip, deliveries, ours)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
@@ -177,12 +177,14 @@ def _made(
     return dict(zip((one.run for one in deliveries), made, strict=True)), over
 
 
-def _foldable(cache: DatasetCache, look: Look) -> list[Delivery]:
-    """What waits and is here with all its files, or small enough to be fetched, or has waited for long."""
+def _foldable(cache: DatasetCache, look: Look, own: set[str | None]) -> list[Delivery]:
+    """What waits and is here with all its files, as `own` is, or small enough to be fetched, or has waited for long."""
     waiting = dict(sorted(look.inbox.items(), key=lambda item: item[0].rpartition("/")[2])[:_MOST])
-    cache.bring(waiting.values(), at_most=_LARGE)
-    deliveries = inbox.read(cache, waiting)
-    types = cache.types({file.oid for one in deliveries for file in one.files})
+    of_others = {commit for commit in waiting.values() if commit not in own}
+    cache.bring(of_others, at_most=_LARGE)
+    others = {oid for oid, kind in cache.types(of_others).items() if kind == "commit"}
+    deliveries = inbox.read(cache, {ref: commit for ref, commit in waiting.items() if commit in own | others})
+    types = cache.types({file.oid for one in deliveries if one.commit in others for file in one.files})
     lacking = {oid for oid, kind in types.items() if kind == "missing"}
     large = [one for one in deliveries if any(file.oid in lacking for file in one.files)]
     late = [one for one in large if abs(now() - one.author.moment) > _PATIENCE]  # a clock may have run ahead

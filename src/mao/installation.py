@@ -80,10 +80,18 @@ class Clone(Value):
     dataset: Name
     url: str
     state: CloneState
+    folders: tuple[str, ...] = ()
+    """Only the files below these are here; none named: all files."""
+    further: tuple[str, ...] = ()
+    """Those of `folders` that were asked for and are not here yet."""
+    since: Moment | None = None
+    """The history goes back to here; without it and without `history`, the newest commit alone is here."""
     history: bool = False
-    """Whether it has the whole history, not only the newest commit."""
+    """Whether it has the whole history."""
     path: str | None = None
     head: str | None = None
+    replaced: str | None = None
+    """The head before, if the last refresh found that the branch was rewritten and does not lead to it any more."""
     progress: str | None = None
     """What git says it is doing."""
     cloned_at: Moment | None = None

@@ -53,6 +53,20 @@ def remote_fault(url: str) -> str | None:
     return None
 
 
+def folder_fault(path: str) -> str | None:
+    """What is wrong with `path` as that of a folder in a dataset, as the end of a sentence; None if nothing is."""
+    if not path or _CONTROL.search(path):
+        return "must not be empty or hold control characters"
+    if path.startswith("/"):
+        return "must begin at the dataset's root, without '/'"
+    parts = path.rstrip("/").split("/")
+    if parts != ["."] and any(part in {"", ".", ".."} for part in parts):
+        return "must not hold '.', '..' or empty parts ('.' alone is the whole dataset)"
+    if any(part.lower() == ".git" for part in parts):
+        return "must not hold '.git'"
+    return None
+
+
 def is_absolute_remote(url: str) -> bool:
     """Whether `url` means the same remote wherever it is read: a URL, `user@host:path` or an absolute path."""
     return url.startswith("/") or "://" in url or re.match(r"[^/:]+:.+", url) is not None
@@ -79,6 +93,12 @@ def _checked_remote(url: str) -> str:
     return url
 
 
+def _checked_folder(path: str) -> str:
+    if fault := folder_fault(path):
+        raise ValueError(fault)
+    return path.rstrip("/")
+
+
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """Has pydantic check a field; pydantic is not imported for it, as the command line pays for every import."""
@@ -93,3 +113,4 @@ class _Checked:
 
 Name = Annotated[str, _Checked(_checked_name)]
 Remote = Annotated[str, _Checked(_checked_remote)]
+Folder = Annotated[str, _Checked(_checked_folder)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+_SINCE = re.compile(r"\d{4}-\d\d-\d\d([Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d))?", re.ASCII)
 
 
 class Value(BaseModel):
@@ -24,6 +27,26 @@ def rfc3339(moment: datetime) -> str:
 
 
 Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+def since(text: object) -> datetime:
+    """The moment that a day (`2026-11-01`, when it begins in UTC) or an RFC 3339 moment names.
+
+    Raises:
+        ValueError: it is neither, or before 1970, where git has no dates.
+    """
+    if isinstance(text, datetime):
+        return text
+    if not isinstance(text, str) or not _SINCE.fullmatch(text):
+        raise ValueError("give a day (2026-11-01) or a moment with its zone (2026-11-01T06:00:00Z)")
+    moment = datetime.fromisoformat(text.upper())
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.timestamp() < 1:
+        raise ValueError("git has no dates before 1970")
+    return moment
+
+
+Since = Annotated[Moment, BeforeValidator(since)]
 
 
 def now() -> datetime:

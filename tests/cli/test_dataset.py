@@ -59,6 +59,26 @@ def test_cloning_prints_the_path_and_refreshing_brings_what_is_new(place: Place,
     assert not path.exists()
 
 
+def test_a_folder_and_a_date_say_how_much_is_brought(place: Place, tmp_path: Path) -> None:
+    work, remote = tmp_path / "work", bare(tmp_path / "dated.git")
+    commit(work, {"a/1.csv": "1", "b/1.csv": "2", "c/1.csv": "3"})
+    git("push", "--quiet", remote, "HEAD:main", cwd=work)
+    place.mao.ok("dataset", "register", "dated", str(remote))
+    path = Path(place.mao.ok("dataset", "clone", "dated", "--folder", "a", "--folder", "b").stdout.removesuffix("\n"))
+    assert sorted(file.parent.name for file in path.glob("*/*.csv")) == ["a", "b"]
+    assert "a, b" in place.mao.ok("dataset", "clones").stdout
+    assert place.mao("dataset", "refresh", "dated", "--folder", "x").returncode == 3
+    assert place.mao("dataset", "refresh", "dated", "--folder", "../x").returncode == 2
+    assert place.mao("dataset", "refresh", "dated", "--since", "lately").returncode == 2
+    git("commit", "--quiet", "--amend", "--message", "another", cwd=work)
+    git("push", "--quiet", "--force", remote, "HEAD:main", cwd=work)
+    done = place.mao.ok("dataset", "refresh", "dated", "--folder", "c", "--since", "2026-01-01")
+    assert "rewritten at the remote" in done.stderr
+    assert sorted(file.parent.name for file in path.glob("*/*.csv")) == ["a", "b", "c"]
+    assert "a, b, c; commits since 2026-01-01" in place.mao.ok("dataset", "clones").stdout
+    place.mao.ok("dataset", "remove", "dated")
+
+
 def test_an_empty_dataset_can_be_cloned(place: Place, tmp_path: Path) -> None:
     place.mao.ok("dataset", "register", "empty", str(bare(tmp_path / "e.git")))
     assert "no commit yet" in place.mao.ok("dataset", "clone", "empty").stderr

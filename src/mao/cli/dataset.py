@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from mao.cli.asking import Client
     from mao.cli.output import Output
 
+
+def _extent(clone: Any) -> str:
+    """How much of the dataset a clone holds, in a few words."""
+    files = ", ".join(clone["folders"]) or "all files"
+    if clone["history"]:
+        return f"{files}; all commits"
+    return f"{files}; commits since {clone['since'][:10]}" if clone["since"] else files
+
+
 _COLUMNS: dict[str, Callable[[Any], str]] = {
     "NAME": lambda dataset: dataset["name"],
     "PRODUCED BY": lambda dataset: ", ".join(dataset["produced_by"]),
@@ -29,6 +38,7 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
 _CLONE_COLUMNS: dict[str, Callable[[Any], str]] = {
     "DATASET": lambda clone: clone["dataset"],
     "STATE": lambda clone: clone["state"],
+    "HOLDS": _extent,
     "HEAD": lambda clone: (clone["head"] or "")[:12],
     "REFRESHED": lambda clone: moment(clone["refreshed_at"]),
     "PATH": lambda clone: clone["path"] or "",
@@ -127,25 +137,48 @@ def conflicts(client: Client, output: Output, name: str) -> None:
     output.values(found, _CONFLICT_COLUMNS, f"No file of a run of this node met other content in '{name}'.")
 
 
+def _depth_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how much of a dataset is brought here."""
+    options = (
+        click.option(
+            "--folder",
+            "folders",
+            multiple=True,
+            metavar="PATH",
+            help="Only the files below this folder of the dataset; may be given several times. '.' is all of it.",
+        ),
+        click.option("--since", metavar="DATE", help="With the history back to this day (2026-11-01) or moment."),
+        click.option("--history", is_flag=True, help="With the whole history, not only the newest commit."),
+        click.option("--no-wait", is_flag=True, help="Return at once; 'mao dataset clones' tells how it stands."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @dataset.command()
 @dataset_argument
-@click.option("--history", is_flag=True, help="With the whole history, not only the newest commit.")
-@click.option("--no-wait", is_flag=True, help="Return at once; 'mao dataset clones' tells how it stands.")
+@_depth_options
 @asks_node
-def clone(client: Client, output: Output, name: str, *, history: bool, no_wait: bool) -> None:
-    """Clone a registered dataset to this node, and print where it is; a clone that is here is refreshed."""
-    _bring(client, output, {"dataset": name, "history": history}, no_wait=no_wait)
+def clone(client: Client, output: Output, name: str, *, no_wait: bool, **asked: Any) -> None:
+    """Clone a registered dataset to this node, and print where it is; a clone that is here is refreshed.
+
+    The newest commit comes with all its files, if nothing else is asked for.
+    """
+    _bring(client, output, {"dataset": name, **asked}, no_wait=no_wait)
 
 
 @dataset.command()
 @_clone_argument
-@click.option("--history", is_flag=True, help="Bring the whole history, too.")
-@click.option("--no-wait", is_flag=True, help="Return at once; 'mao dataset clones' tells how it stands.")
+@_depth_options
 @asks_node
-def refresh(client: Client, output: Output, name: str, *, history: bool, no_wait: bool) -> None:
-    """Bring the clone of a dataset on this node up to date, and print where it is."""
+def refresh(client: Client, output: Output, name: str, *, no_wait: bool, **asked: Any) -> None:
+    """Bring the clone of a dataset on this node up to date, and print where it is.
+
+    What is asked for comes besides what is here already.
+    """
     client.get(at("clones", name))
-    _bring(client, output, {"dataset": name, "history": history}, no_wait=no_wait)
+    _bring(client, output, {"dataset": name, **asked}, no_wait=no_wait)
 
 
 def _bring(client: Client, output: Output, body: Any, *, no_wait: bool) -> None:
@@ -164,6 +197,11 @@ def _bring(client: Client, output: Output, body: Any, *, no_wait: bool) -> None:
         say(f"{begun['state'].capitalize()} '{begun['dataset']}' from {begun['url']}...")
         begun = client.wait(at("clones", begun["dataset"]), ended, step=1)
         _check(begun)
+        if begun["replaced"]:
+            was = begun["replaced"][:12]
+            say(
+                f"Its branch was rewritten at the remote: commit {was}, which was here, is not in its history any more."
+            )
         say(f"At commit {begun['head'][:12]}." if begun["head"] else "The dataset has no commit yet.")
     if not output.is_table:
         output.json(begun)

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mao import building, cloning, installing, updating, usage
 from mao.errors import NotInstalled
 from mao.installation import Clone, CloneState, Installation, Step
+from mao.names import Folder
+from mao.values import Since
 from mao.web import streams
 from mao.web.access import Key, Node, Wait, ended, once, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
@@ -37,7 +39,9 @@ class NewClone(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dataset: str
-    history: bool = False
+    folders: list[Folder] = Field([], max_length=1000, description="Only the files below these; none: all.")
+    since: Since | None = Field(None, description="With the history back to this day (in UTC) or moment.")
+    history: bool = Field(default=False, description="With the whole history.")
 
 
 @router.get("/installations", responses={200: {"model": Page[Installation]}})
@@ -167,10 +171,11 @@ async def show_clone(request: Request, node: Node, dataset: str, wait: Wait) -> 
 @router.post("/clones", status_code=202, responses={202: {"model": Clone}})
 @patient
 def clone(node: Node, new: NewClone, key: Key) -> Response:
-    """Clone a dataset to this node, or refresh the clone that is here."""
+    """Clone a dataset to this node, or refresh the clone that is here; it keeps what it has, and gets what is asked."""
 
     def begin() -> str:
-        return f"/api/v1/clones/{cloning.request_clone(node, new.dataset, history=new.history).dataset}"
+        asked = cloning.request_clone(node, new.dataset, folders=new.folders, since=new.since, history=new.history)
+        return f"/api/v1/clones/{asked.dataset}"
 
     location = once(node, key, begin)
     return encoded(_clone(node, location.rpartition("/")[2]).encode(), 202, Location=location)
