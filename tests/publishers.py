@@ -106,7 +106,8 @@ def contended(node: Publisher) -> None:
 
 def folded(node: Publisher) -> None:
     """Have `node` fold what waits, whoever said that it would."""
-    node.cache.habits.folding = (node.cache.look("main").fold or "", time.monotonic() - 60)
+    holder = git("for-each-ref", "--format=%(objectname)", "refs/mao/fold", cwd=node.remote)
+    node.cache.habits.folding = (holder, time.monotonic() - 60)
     node.look_now()
     node.publish()
 

@@ -200,3 +200,25 @@ def test_a_large_delivery_of_a_clock_that_ran_ahead_is_folded_all_the_same(
 
     assert beta.state(own) == "published"
     assert times(remote, run) == 1
+
+
+@pytest.mark.parametrize("state", ["delivered", "blocked"])
+def test_a_delivery_that_is_no_longer_in_the_cache_is_folded_all_the_same(
+    alpha: Publisher, remote: Path, state: str
+) -> None:
+    run = delivered(alpha, {"a.txt": "a"})
+    if state == "blocked":
+        blocked = alpha.run(run).moved(RunState.UNPUBLISHED)
+        alpha.node.store.save(blocked.with_publication(state=PublicationState.BLOCKED, cause="push-too-large"))
+    shutil.rmtree(alpha.cache.path)
+    next_one = alpha.made({"next.txt": "b"})
+    for _ in range(5):
+        contended(alpha)
+        for waiting in (run, next_one):
+            if alpha.state(waiting) == "waiting":  # its pause is over
+                alpha.node.store.save(alpha.run(waiting).with_publication(next_try_at=None))
+        folded(alpha)
+
+    assert [alpha.state(run), alpha.state(next_one)] == ["published"] * 2
+    assert [times(remote, one) for one in (run, next_one)] == [1, 1]
+    assert refs(remote) == []

@@ -17,7 +17,7 @@ from mao.committing import Contribution, commit_apart, conflict_path
 from mao.dataset_cache import FOLD, Arrival, Update
 from mao.errors import RemoteRefused
 from mao.fast_import import Addition, Author
-from mao.queueing import undecided
+from mao.queueing import is_in, undecided
 from mao.run import PublicationState, Run
 from mao.values import now
 
@@ -110,8 +110,7 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
 
 
 def _vanished(run: Run, look: Look) -> bool:
-    is_there = inbox.ref_of(run.node, run.id) in look.inbox
-    return run.publication is not None and run.publication.state is PublicationState.DELIVERED and not is_there
+    return is_in(run, PublicationState.DELIVERED) and inbox.ref_of(run.node, run.id) not in look.inbox
 
 
 def _age(run: Run) -> float:
@@ -139,7 +138,8 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     Returns:
         the ids of the runs that were recorded.
     """
-    deliveries = _foldable(cache, look, {run.publication.delivery for run in runs if run.publication})
+    here = {run.publication.delivery for run in runs if run.publication and is_in(run, PublicationState.DELIVERED)}
+    deliveries = _foldable(cache, look, here)
     ours = {run.id: run for run in runs}
     made, over = _made(node, cache, tip, deliveries, ours)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
