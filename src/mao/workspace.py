@@ -146,9 +146,14 @@ def fsync(path: Path) -> None:
 
 
 def flush_all(path: Path) -> None:
-    """Put the whole file system that `path` is on on stable storage: quicker than one by one for very many files."""
-    with disk_errors(f"'{path}'"):
-        subprocess.run(["sync", "--file-system", "--", path], check=True, capture_output=True)
+    """Put all of the file system that `path` is on on stable storage: quicker than very many files one by one.
+
+    Raises:
+        DiskFull: the system could not write it.
+    """
+    done = subprocess.run(["sync", "--file-system", "--", path], capture_output=True, check=False)
+    if done.returncode:
+        raise DiskFull(f"'{path}' could not be put on the disk: {done.stderr.decode('utf-8', 'replace').strip()}")
 
 
 def remove_tree(path: Path) -> None:
