@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from crashing import STEPS, STEPS_OF_THE_INBOX
 from publishers import publisher
 from publishing_node import PublishingNode, check
 from support import ServedNode, eventually, git, processes_of, published, trailers
@@ -79,8 +78,10 @@ def test_what_was_not_flushed_is_gone_after_a_loss_of_power(disk: Disk) -> None:
     assert not lost.exists() or lost.read_text() == ""
 
 
-DIRECT = [step for step in STEPS if step.startswith(("commit", "push"))]
-BY_THE_INBOX = [step for step in STEPS_OF_THE_INBOX if step.startswith(("delivery", "fold"))]
+# Where something has just been changed, here or at the remote.
+DIRECT = ["commit: built", "commit: recorded", "push: arrived", "push: recorded", "push: remembered"]
+BY_THE_INBOX = [f"delivery: {step}" for step in ("built", "arrived", "recorded")]
+BY_THE_INBOX += [f"fold: {step}" for step in ("arrived", "being recorded", "recorded", "remembered")]
 
 
 @pytest.mark.parametrize("step", DIRECT)
