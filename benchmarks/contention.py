@@ -5,8 +5,8 @@
 Each publisher is a node in a process of its own, with a home of its own; all publish to one remote over file://, one
 new file a run, 20 runs each. A publisher makes its next run as soon as the remote holds the last one (`--burst`: all
 at once). Before, each has published one run by itself, so that nothing is set up while the clock runs. The floor,
-before and after that: as many plain `git push` side by side, each of a commit like that to a branch of its own, so
-that nobody is in anybody's way.
+before and after that: as many who do the same by plain git side by side, `git fast-import` and `git push`, each to a
+branch of its own, so that nobody is in anybody's way.
 
 When all runs are on the branch, or `--patience` is over, the branch is checked: each run once in the trailers, every
 file with its content, the runs of a node in the order it made them, `git fsck` clean, no inbox left.
@@ -98,18 +98,16 @@ def publish(pipe: Connection, task: Task) -> None:
 
 
 def floor(work: Path, source: Path, folder: str, publishers: int, runs: int) -> float:
-    """Pushes a second of plain git, each publisher to a branch of its own."""
+    """Commits a second of plain git, each publisher pushing each of its own to a branch of its own."""
     remote = datasets.copy(source, work / "remote.git")
-    commits = {}
-    for number in range(publishers):
-        clone = datasets.copy(source, work / f"{number}.git")
-        commits[clone] = [_commit(clone, f"{folder}/floor-{number}-{run}.csv") for run in range(runs)]
+    clones = [datasets.copy(source, work / f"{number}.git") for number in range(publishers)]
 
-    def push(clone: Path, branch: str) -> None:
-        for commit in commits[clone]:
-            git("push", "--quiet", f"file://{remote}", f"{commit}:refs/heads/{branch}", cwd=clone)
+    def publish_plainly(clone: Path) -> None:
+        for run in range(runs):
+            _commit(clone, f"{folder}/floor-{clone.stem}-{run}.csv")
+            git("push", "--quiet", f"file://{remote}", f"main:refs/heads/own-{clone.stem}", cwd=clone)
 
-    threads = [threading.Thread(target=push, args=(clone, f"own-{i}")) for i, clone in enumerate(commits)]
+    threads = [threading.Thread(target=publish_plainly, args=(clone,)) for clone in clones]
     begun = time.monotonic()
     for thread in threads:
         thread.start()
@@ -117,17 +115,16 @@ def floor(work: Path, source: Path, folder: str, publishers: int, runs: int) -> 
         thread.join()
     took = time.monotonic() - begun
     there = git("for-each-ref", "--format=%(objectname)", "refs/heads/own-*", cwd=remote).splitlines()
-    assert sorted(there) == sorted(made[-1] for made in commits.values()), "a push of the floor failed"
+    assert sorted(there) == sorted(git("rev-parse", "main", cwd=clone) for clone in clones), "a push failed"
     return publishers * runs / took
 
 
-def _commit(clone: Path, path: str) -> str:
+def _commit(clone: Path, path: str) -> None:
     stream = (
         "commit refs/heads/main\ncommitter a <a@example.org> now\ndata 4\nsync\nfrom refs/heads/main^0\n"
         f"M 100644 inline {path}\ndata {len(path)}\n{path}\n"
     )
     git("fast-import", "--quiet", "--date-format=now", cwd=clone, given=stream.encode())
-    return git("rev-parse", "main", cwd=clone)
 
 
 def contend(tasks: list[Task]) -> tuple[list[list[Outcome]], list[list[Outcome]], int]:

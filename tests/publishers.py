@@ -117,6 +117,11 @@ def refs(remote: Path) -> list[str]:
     return git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=remote).split()
 
 
+def waiting(remote: Path) -> list[str]:
+    """The refs of the inbox."""
+    return [ref for ref in refs(remote) if ref != "refs/mao/fold"]
+
+
 @contextmanager
 def publisher(home: Path, remote: Path, **settings: str) -> Iterator[Publisher]:
     """Open the node in `home`, which is called like that directory."""

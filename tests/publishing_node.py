@@ -110,7 +110,7 @@ def check(remote: Path, nodes: dict[str, Path]) -> dict[str, int]:
                 assert own.items() <= placed.items(), (name, key, there)
                 runs, beside = runs + 1, beside + sum("conflict" in path for path in there)
     assert brought == {}, f"nobody knows these runs: {brought}"
-    assert git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=remote) == ""
+    assert git("for-each-ref", "--format=%(refname)", "refs/mao/inbox", cwd=remote) == ""
     git("fsck", "--strict", cwd=remote)
     return {"runs": runs, "beside": beside, "commits": int(git("rev-list", "--count", "main", cwd=remote))}
 

@@ -274,14 +274,15 @@ def test_a_cache_knows_what_came_before_what(tmp_path: Path, cache: DatasetCache
     first = elsewhere(tmp_path, remote, {"a": "1"})
     tip = cache.fill()
     mine = add(cache, tip.commit, write({"b": "2"}))
-    assert cache.contains(first, first)
-    assert cache.contains(mine, first)
-    assert not cache.contains(first, mine)
+    assert cache.arrivals(first, first) is not None
+    assert cache.arrivals(mine, first) is not None
+    assert cache.arrivals(first, mine) is None
     assert push(cache, mine)
     later = elsewhere(tmp_path, remote, {"c": "3"})
     assert cache.refresh("main") == Tip("main", later)
-    assert cache.contains(later, mine)
-    assert not cache.contains(later, "0" * 40)
+    assert cache.arrivals(later, mine) is not None
+    with pytest.raises(GitFailed):
+        cache.arrivals(later, "0" * 40)
 
 
 def test_a_branch_that_was_rewritten_or_removed_is_noticed(tmp_path: Path, cache: DatasetCache, remote: Path) -> None:
@@ -292,7 +293,7 @@ def test_a_branch_that_was_rewritten_or_removed_is_noticed(tmp_path: Path, cache
     git("push", "--quiet", "--force", remote, "HEAD:main", cwd=work)
     tip = cache.refresh("main")
     assert tip.commit == git("rev-parse", "main", cwd=remote)
-    assert not cache.contains(str(tip.commit), first)
+    assert cache.arrivals(str(tip.commit), first) is None
     git("update-ref", "-d", "refs/heads/main", cwd=remote)
     assert cache.refresh("main") == Tip("main", None)
 
@@ -526,7 +527,7 @@ def test_throwing_the_cache_away_at_any_moment_is_harmless(
         lambda: add(cache, head, files),
         lambda: push(cache, head),
         lambda: cache.refresh("main"),
-        lambda: cache.contains(head, head),
+        lambda: cache.arrivals(head, head),
     ]
     for step in steps:
         remove_tree(cache.path)
@@ -534,14 +535,14 @@ def test_throwing_the_cache_away_at_any_moment_is_harmless(
             step()
         assert cache.tip() is None
         assert cache.fill() == tip
-    mine = add(cache, head, files)
+    mine = add(cache, head, files, "m\n\nMAO-Run: 1\n")
     assert push(cache, mine)
     for number in range(3):
         last = elsewhere(tmp_path, remote, {"c": str(number)})
     remove_tree(cache.path)
     assert cache.fill() == Tip("main", last)
-    assert cache.contains(last, mine), "what was pushed before is found below what came since"
-    assert not cache.contains(last, "0" * 40)
+    there = cache.arrivals(last, None) or {}
+    assert {run: arrival.commit for run, arrival in there.items()} == {"1": mine}, "it is found below what came since"
     assert objects(cache)["blob"] == 0
 
 

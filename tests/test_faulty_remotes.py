@@ -16,7 +16,7 @@ from mao.committing import commit_on
 from mao.errors import DiskFull
 from mao.run import PublicationState, RunState
 from mao.values import now
-from publishers import Publisher, contended, delivered, folded, publisher, ready, refs
+from publishers import Publisher, contended, delivered, folded, publisher, ready, refs, waiting
 from support import GIT_ENVIRONMENT, bare, eventually, fill, git, published, trailers
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_what_a_remote_took_and_died_over_is_there_once(
     until_published(alpha, *runs)
     until_published(beta, other)
     assert_once(remote, *runs, other)
-    assert refs(remote) == []
+    assert waiting(remote) == []
 
 
 @pytest.mark.parametrize("way", ["delivery", "fold"])
@@ -117,7 +117,7 @@ def test_a_full_disk_of_the_remote_on_the_way_by_the_inbox_is_told_and_survived(
         runs.append(alpha.made({"2.txt": "2"}))
         until_published(alpha, *runs)
         assert_once(remote, *runs)
-        assert refs(remote) == []
+        assert waiting(remote) == []
 
 
 @pytest.mark.parametrize("way", ["delivery", "fold"])
@@ -141,7 +141,7 @@ def test_a_full_disk_of_the_node_on_the_way_by_the_inbox_loses_nothing(
         until_published(alpha, *runs)
         until_published(beta, other)
         assert_once(remote, *runs, other)
-        assert refs(remote) == []
+        assert waiting(remote) == []
 
 
 @pytest.mark.parametrize("since", ["nothing new", "others pushed"])
@@ -172,7 +172,7 @@ def test_a_remote_that_comes_back_from_a_backup_gets_nothing_twice(
     until_published(beta, delivered(beta, {"last.txt": "x"}))
 
     assert_once(remote, waits, new, folded_since)
-    assert refs(remote) == []
+    assert waiting(remote) == []
     assert published(remote)["latest.txt"] == "1"
     assert (alpha.node.workspace.run_data(lost) / "lost.txt").exists(), "it can be published again"
 
@@ -242,7 +242,7 @@ def test_a_push_to_the_branch_that_was_given_up_and_arrives_late_adds_nothing(
     assert late.returncode == (arrives == "after the fold")
     assert_once(remote, run, newer)
     assert published(remote)["latest.txt"] == "2"
-    assert refs(remote) == []
+    assert waiting(remote) == []
 
 
 def test_a_delivery_that_was_given_up_and_arrives_after_it_was_folded_adds_nothing(
@@ -262,4 +262,4 @@ def test_a_delivery_that_was_given_up_and_arrives_after_it_was_folded_adds_nothi
 
     assert_once(remote, run, newer, other)
     assert published(remote)["latest.txt"] == "2"
-    assert refs(remote) == []
+    assert waiting(remote) == []

@@ -12,7 +12,7 @@ import pytest
 from mao import publishing
 from mao.run import PublicationState, RunState
 from mao.values import now
-from publishers import Publisher, contended, delivered, folded, publisher, ready, refs
+from publishers import Publisher, contended, delivered, folded, publisher, ready, waiting
 from support import commit, git, published, trailers
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_a_node_whose_cache_was_thrown_away_finds_what_others_folded_meanwhile(
     run = delivered(alpha, {"latest.txt": "alpha's"})
     other = delivered(beta, {"other.txt": "beta's"})
     folded(beta)
-    assert (beta.state(other), refs(remote)) == ("published", [])
+    assert (beta.state(other), waiting(remote)) == ("published", [])
     by_hand(remote, tmp_path / "by-hand", {"latest.txt": "newer, by somebody else"})
 
     shutil.rmtree(alpha.cache.path)
@@ -124,7 +124,7 @@ def test_data_of_a_run_that_was_folded_under_older_runs_is_not_folded_again(
     own = delivered(beta, {"other.txt": "x"})
     folded(beta)
 
-    assert (beta.state(own), refs(remote)) == ("published", [])
+    assert (beta.state(own), waiting(remote)) == ("published", [])
     assert times(remote, run) == 1
     assert [path for path in published(remote) if "conflict" in path] == []
 
@@ -144,7 +144,7 @@ def test_data_that_was_replaced_does_not_come_back_where_what_it_had_replaced_is
     own = delivered(beta, {"other.txt": "x"})
     folded(beta)
 
-    assert (beta.state(own), refs(remote)) == ("published", [])
+    assert (beta.state(own), waiting(remote)) == ("published", [])
     assert published(remote)["switch.txt"] == "on"
     assert times(remote, run) == 1
 
@@ -164,7 +164,7 @@ def test_a_node_that_lost_its_cache_knows_a_late_arrival_by_the_whole_history(
     own = delivered(beta, {"another.txt": "x"})
     folded(beta)
 
-    assert (beta.state(own), refs(remote)) == ("published", [])
+    assert (beta.state(own), waiting(remote)) == ("published", [])
     assert times(remote, run) == 1
     assert [path for path in published(remote) if "conflict" in path] == []
 
@@ -214,11 +214,11 @@ def test_a_delivery_that_is_no_longer_in_the_cache_is_folded_all_the_same(
     next_one = alpha.made({"next.txt": "b"})
     for _ in range(5):
         contended(alpha)
-        for waiting in (run, next_one):
-            if alpha.state(waiting) == "waiting":  # its pause is over
-                alpha.node.store.save(alpha.run(waiting).with_publication(next_try_at=None))
+        for one in (run, next_one):
+            if alpha.state(one) == "waiting":  # its pause is over
+                alpha.node.store.save(alpha.run(one).with_publication(next_try_at=None))
         folded(alpha)
 
     assert [alpha.state(run), alpha.state(next_one)] == ["published"] * 2
     assert [times(remote, one) for one in (run, next_one)] == [1, 1]
-    assert refs(remote) == []
+    assert waiting(remote) == []

@@ -100,7 +100,7 @@ class Daemon:
                 self._do(self._local, ("run", run.id), self._advance, run.id)
             elif _to_collect(run):
                 self._do(self._local, ("run", run.id), _collect, run.id)
-        for dataset, waiting in queueing.on_the_way(node).items():
+        for dataset, waiting in (dict.fromkeys(self._looks, ()) | queueing.on_the_way(node)).items():
             if queueing.due(node, waiting) or self._looks.get(dataset, 0.0) <= time.monotonic():
                 self._do(self._remote, ("dataset", dataset), self._publish, dataset)
         if time.monotonic() >= self._tend_at:

@@ -20,6 +20,7 @@ from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from mao.fast_import import Addition, Made
@@ -32,7 +33,6 @@ FOLD = "refs/mao/fold"
 
 _BUSY = 60.0
 _SLOW, _LOOKS = 0.2, 4.0  # a push is slow that takes so many seconds more than so many looks at the remote
-_UNKNOWN = "Not a valid commit name"
 _MISSING = re.compile(r"(?:object not found: |Can't load tree )([0-9a-f]{40})")
 _NOT_ALONE = re.compile(r"\((atomic push failed|atomic transaction failed|failed to update ref)")
 """What git says of a ref without the reason, which stands elsewhere."""
@@ -94,9 +94,11 @@ class Habits:
     look_at: float = 0.0
     """When to look again what became of the inbox, and to fold if it is for this node to do so."""
     others: int = 0
-    """How many other nodes had something in the inbox at the last look."""
+    """How many other nodes had something new in the inbox at the last look."""
+    left: AbstractSet[str] = frozenset()
+    """What the last fold of this node has left in the inbox, as it is no delivery, or large."""
     held: str = ""
-    """What `FOLD` names while it is for this node to fold."""
+    """What `FOLD` names while it is for this node to fold; it stays so for as long as others put something there."""
     folding: tuple[str, float] = ("", 0.0)
     """What it named at the last looks when others were folding, and since when."""
     atomic: bool = True
@@ -148,38 +150,43 @@ class DatasetCache(BareCache):
             self.fetch(f"+{HEADS}{branch}:refs/mao/remote")
             return Tip(branch, (self.path / "refs/mao/remote").read_text().strip())
 
-    def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival]:
+    def arrivals(self, tip: str, since: str | None) -> dict[str, Arrival] | None:
         """The runs whose commits are in the history of `tip`, by their ids.
 
         Args:
             tip: a commit of the branch.
             since: only what came after this commit, which is known here; None for the whole history, which is fetched
                 (its commits, where the remote can leave the rest out).
+
+        Returns:
+            None if `since` is not in the history of `tip`.
         """
         with self.mended():
-            if since:
-                return self._arrivals(tip, f"^{since}")
-            self._fetch_history(tip)
-            return self._arrivals(tip)
+            if since is None:
+                self._fetch_history(tip)
+            return self._arrivals(*(("--left-right", f"{since}...{tip}") if since else (tip,)))
 
     def holds(self, tip: str, runs: Collection[str], *, whole: bool) -> dict[str, Arrival]:
         """Those of `runs` whose commits are in the history of `tip`: the `whole` of it, or what is known of it here."""
         with self.mended():
             if whole:
                 self._fetch_history(tip)
-            found = self._arrivals("--fixed-strings", *(f"--grep={RUN_TRAILER}: {run}" for run in runs), tip)
+            named = [f"--grep={RUN_TRAILER}: {run}" for run in runs]
+            found = self._arrivals("--fixed-strings", *named, tip) or {}
         return {run: arrival for run, arrival in found.items() if run in runs}
 
     def _fetch_history(self, tip: str) -> None:
         if (self.path / "shallow").exists():
             self.fetch("--unshallow", tip)
 
-    def _arrivals(self, *chosen: str) -> dict[str, Arrival]:
-        form = f"%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
+    def _arrivals(self, *chosen: str) -> dict[str, Arrival] | None:
+        form = f"%m%H%x00%(trailers:key={RUN_TRAILER},valueonly)%x00%(trailers:key={BESIDE_TRAILER},valueonly)"
         listed = self.git.run("log", "-z", f"--format={form}", *chosen, "--", cwd=self.path)
         words = iter(listed.decode("utf-8", "surrogateescape").split("\0"))
-        told = zip(words, words, words, strict=False)
-        return {run.strip(): Arrival(commit, placed_beside(beside)) for commit, run, beside in told if run.strip()}
+        told = list(zip(words, words, words, strict=False))
+        if any(commit.startswith("<") for commit, _, _ in told):
+            return None
+        return {run.strip(): Arrival(commit[1:], placed_beside(beside)) for commit, run, beside in told if run.strip()}
 
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
@@ -207,24 +214,6 @@ class DatasetCache(BareCache):
         """Fetch the contents of files, by the ids of their blobs."""
         with self.mended():
             self.fetch(*sorted(oids), limit=None, settings=("fetch.negotiationAlgorithm=noop",))
-
-    def contains(self, tip: str, commit: str) -> bool:
-        """Whether `commit` is `tip` or came before it.
-
-        The whole history is fetched (its commits, where the remote can leave the rest out) if `commit` is not known
-        here: the cache it was made in was thrown away.
-        """
-        with self.mended():
-            output = self._is_ancestor(commit, tip)
-            if _UNKNOWN in output.err:
-                self._fetch_history(tip)
-                output = self._is_ancestor(commit, tip)
-            if output.status > 1 and _UNKNOWN not in output.err:
-                raise failure(output, ("merge-base",))
-            return output.status == 0
-
-    def _is_ancestor(self, commit: str, tip: str) -> Output:
-        return self.git.attempt("merge-base", "--is-ancestor", commit, tip, cwd=self.path)
 
     def build(self, base: str | None, additions: Sequence[Addition], *, apart: bool = False) -> list[Made]:
         """Make a commit of each addition, on stable storage; the same call gives the same ids.

@@ -39,6 +39,8 @@ _WINDOW, _SHARE = 2.0, 4.0
 """Seconds at most, and how many times a fold takes, that are waited for more to come when others publish, too."""
 _ABANDONED = 20.0
 """Seconds after which whoever is folding is taken to have died."""
+_UNFOLDED = 60.0
+"""Seconds after which a node folds what it has put into the inbox, whoever else is folding."""
 
 
 def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> None:
@@ -60,7 +62,7 @@ def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run],
     lost = cache.push([*updates, Update(FOLD, commits[-1], old="")])
     if FOLD not in lost:  # it is for this node to fold
         habits.held = commits[-1]
-        habits.look_at = time.monotonic() + (min(_WINDOW, _SHARE * habits.fold_seconds) if habits.busy() else 0)
+        habits.look_at = time.monotonic() + (_window(habits) if habits.busy() else 0)
     elif not before:
         habits.look_at = time.monotonic() + _later(habits)
     recording.delivered(node, [run for run in built if inbox.ref_of(run.node, run.id) not in lost])
@@ -93,36 +95,39 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
         look = cache.look(tip.branch)
         tip, runs = recording.settle(node, cache, tip, runs, look)
     vanished = [run for run in runs if _vanished(run, look)]
-    habits.others = len({inbox.node_of(ref) for ref in look.inbox} - {node.config.node})
+    habits.others = len({inbox.node_of(ref) for ref in look.inbox.keys() - habits.left} - {node.config.node})
     if habits.others:
         habits.saw_others()
     ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
-    if look.inbox and is_for_us(cache, look, ours):
-        begun = time.monotonic()
+    if is_for_us(cache, look, ours):
         folded = fold(node, cache, tip, look, [*ours, *undecided(node, cache.dataset)])
-        habits.fold_seconds = time.monotonic() - begun
         ours = [run for run in ours if run.id not in folded]
-    if not ours:
+    if not ours and not habits.held:
         return vanished, None
-    wait = _later(habits) + min(max(map(_age, ours)) / 4, 30.0)
+    wait = _window(habits) if habits.held else _later(habits)
     habits.look_at = time.monotonic() + wait
     return vanished, wait
+
+
+def _window(habits: Habits) -> float:
+    """Seconds to wait for more before a fold, so that folds take but a small part of the time."""
+    return min(_WINDOW, _SHARE * habits.fold_seconds)
 
 
 def _vanished(run: Run, look: Look) -> bool:
     return is_in(run, PublicationState.DELIVERED) and inbox.ref_of(run.node, run.id) not in look.inbox
 
 
-def _age(run: Run) -> float:
-    moment = run.publication.delivered_at if run.publication else None
-    return max(0.0, (now() - moment).total_seconds()) if moment else 0.0
-
-
 def is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
     """Whether nobody else is folding, or whoever said so has not been seen to do it."""
     habits = cache.habits
-    if look.fold in {None, habits.held, *(run.publication.delivery for run in runs if run.publication)}:
+    own = {habits.held, *(run.publication.delivery for run in runs if run.publication)}
+    if look.fold is not None and look.fold in own:
+        habits.held = look.fold
         return True
+    habits.held = ""
+    if look.fold is None or any(_is_left_to_us(run) for run in runs):
+        return bool(look.inbox)
     known, since = habits.folding
     if look.fold != known:
         habits.folding = (look.fold or "", time.monotonic())
@@ -130,14 +135,25 @@ def is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
     return time.monotonic() - since > _ABANDONED
 
 
+def _is_left_to_us(run: Run) -> bool:
+    """Whether others do not fold a run of this node: it is large, or for a reason that they do not tell."""
+    publication = run.publication
+    if publication is None or publication.delivered_at is None:
+        return False
+    waits = abs((now() - publication.delivered_at).total_seconds())  # a clock may have run ahead
+    return waits > _UNFOLDED or any(file.size > _LARGE for file in publication.files)
+
+
 def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Sequence[Run]) -> frozenset[str]:
     """Put what waits in the inbox onto the branch, and record those of `runs` that were among it.
 
-    If somebody else changes the branch meanwhile, nothing happens, and it is to be tried again.
+    If somebody else changes the branch meanwhile, nothing happens, and it is to be tried again. Who finds something of
+    others there stays the one who folds: it has what is needed of the folders that they write to.
 
     Returns:
         the ids of the runs that were recorded.
     """
+    begun = time.monotonic()
     here = {run.publication.delivery for run in runs if run.publication and is_in(run, PublicationState.DELIVERED)}
     deliveries = _foldable(cache, look, here)
     ours = {run.id: run for run in runs}
@@ -146,10 +162,16 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
     updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
     removed = [Update(one.ref, "", old=one.commit) for one in gone]
-    if look.fold is not None:
+    goes_on = any(one.node != node.config.node for one in gone)
+    if look.fold is not None and not goes_on:
         removed.append(Update(FOLD, "", old=look.fold))
+    elif goes_on and last:
+        removed.append(Update(FOLD, last, old=look.fold or "", forced=True))
     if not _pushed(cache, updates, removed):
         return frozenset()
+    cache.habits.held = (last or look.fold or "") if goes_on else ""
+    cache.habits.fold_seconds = time.monotonic() - begun
+    cache.habits.left = look.inbox.keys() - {one.ref for one in gone}
     recording.arrived(node, tip.branch, [(ours[run], one) for run, one in over.items() if run in ours])
     told = {run: one for run, one in made.items() if run in ours}
     _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
@@ -215,7 +237,8 @@ def _pushed(cache: DatasetCache, updates: list[Update], removed: list[Update]) -
             raise
         cache.habits.atomic, lost = False, None
     if lost is not None:
-        cache.habits.took(time.monotonic() - begun)
+        if updates:
+            cache.habits.took(time.monotonic() - begun)
         return not lost
     # What is on the branch already may wait in the inbox for a while; the reverse would be a loss.
     return not (updates and cache.push(updates)) and not cache.push(removed)

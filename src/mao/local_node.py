@@ -103,6 +103,11 @@ class LocalNode:
                 known = self._caches[dataset.lower()] = DatasetCache(self.git, self.workspace.cache(dataset), url)
             return known
 
+    def folds(self, dataset: str) -> DatasetCache | None:
+        """What is kept of a dataset, if it is for this node to fold what others put into its inbox."""
+        cache = self._caches.get(dataset.lower())
+        return cache if cache is not None and cache.habits.held else None
+
     def history(self, dataset: str, url: str) -> DatasetHistory:
         """What the commits of a dataset say they added."""
         return DatasetHistory(self.git, self.workspace.history(dataset), url)

@@ -24,15 +24,14 @@ from mao.errors import (
     NothingToPublish,
     OutsideFailed,
     RemoteRefused,
-    RemoteRewritten,
     RunEnded,
 )
 from mao.git import LOST_RACE
 from mao.queueing import (
     OF_THE_DATA,
     ON_THE_WAY,
+    accepts_rewritten,
     all_held,
-    asked_for,
     batch,
     due,
     is_in,
@@ -86,7 +85,18 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         for run in on_the_way_to(node, dataset):
             by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
         waits = [_to_remote(node, node.cache(dataset, remote), runs) for remote, runs in by_remote.items()]
+        if not by_remote and (cache := node.folds(dataset)) is not None:
+            waits.append(_fold_for_others(node, cache))
         return min((wait for wait in waits if wait is not None), default=None)
+
+
+def _fold_for_others(node: LocalNode, cache: DatasetCache) -> float | None:
+    try:
+        tip = cache.tip()
+        return folding.forward(node, cache, tip, [])[1] if tip is not None else None
+    except (OutsideFailed, DiskFull, Conflict):  # then another takes over
+        cache.habits.held = ""
+        return None
 
 
 def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float | None:
@@ -135,7 +145,7 @@ def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
 def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]) -> tuple[Tip, list[Run]]:
     """The tip to begin with, the one that is known unless there is a reason to ask; and what it does not hold."""
     tip = cache.tip()
-    if tip is None or any(_accepts_rewritten(run) for run in sent):
+    if tip is None or any(accepts_rewritten(run) for run in sent):
         tip = cache.fill()
     elif not cache.is_new() and any(map(is_tried, sent)):  # a push may have arrived although no answer did
         cache.prepare()  # git may have been killed over it
@@ -144,15 +154,10 @@ def _known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run
         tip = cache.fill()
     if cache.is_new():
         tried = cache.was_lost() or any(map(is_tried, (*runs, *undecided(node, cache.dataset))))
-        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
+        there = (cache.arrivals(tip.commit, None) if tip.commit and tried else None) or {}
         runs = recording.found(node, cache, tip, runs, there)
         cache.remember(tip)
     return tip, runs
-
-
-def _accepts_rewritten(run: Run) -> bool:
-    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
-    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()
 
 
 def _keep(node: LocalNode, cache: DatasetCache, tip: Tip, run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from mao.errors import RemoteRewritten
 from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
@@ -100,3 +101,8 @@ def batch(runs: list[Run]) -> tuple[list[Run], bool]:
 def size(run: Run) -> int:
     """Bytes of the files of a run."""
     return sum(file.size for file in run.publication.files) if run.publication else 0
+
+
+def accepts_rewritten(run: Run) -> bool:
+    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
+    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()

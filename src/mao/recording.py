@@ -155,12 +155,12 @@ def settle(
     if seen.tip == tip.commit:
         return tip, list(runs)
     newer = cache.refresh(tip.branch, seen)
-    if tip.commit and (newer.commit is None or not cache.contains(newer.commit, tip.commit)):
+    there = cache.arrivals(newer.commit, tip.commit) if newer.commit else None if tip.commit else {}
+    if there is None:
         raise RemoteRewritten(
             f"The branch '{tip.branch}' no longer holds commit {tip.commit}, which it held before. Was it restored or"
             " rewritten? If so, and it shall stay so: 'mao run publish RUN' publishes to it as it is now."
         )
-    there: Mapping[str, Arrival] = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
     left = found(node, cache, newer, runs, there)
     cache.remember(newer)
     return newer, left
