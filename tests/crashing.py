@@ -64,6 +64,25 @@ LARGE_STEPS: dict[str, tuple[str, str, str]] = {
     "large: pushed": STEPS["push: arrived"],
 }
 """Those of a run with a large file."""
+STEPS_OF_THE_INBOX: dict[str, tuple[str, str, str]] = {
+    "lost race: looked": ("after", "mao.dataset_cache", "DatasetCache.look"),
+    "lost race: fetched": ("after", "mao.dataset_cache", "DatasetCache.refresh"),
+    "lost race: recorded": ("after", "mao.recording", "found"),
+    "lost race: remembered": ("after", "mao.recording", "settle"),
+    "delivery: begun": ("before", "mao.folding", "deliver"),
+    "delivery: built": ("after", "mao.folding", "commit_apart"),
+    "delivery: arrived": ("before", "mao.recording", "delivered"),
+    "delivery: recorded": ("after", "mao.recording", "delivered"),
+    "fold: looked": ("before", "mao.folding", "fold"),
+    "fold: fetched": ("after", "mao.folding", "_foldable"),
+    "fold: built": ("after", "mao.folding", "_made"),
+    "fold: begun": ("before", "mao.folding", "_pushed"),
+    "fold: arrived": ("after", "mao.folding", "_pushed"),
+    "fold: being recorded": ("before", "mao.store", "Store.published"),
+    "fold: recorded": ("after", "mao.store", "Store.published"),
+    "fold: remembered": ("after", "mao.folding", "_record"),
+}
+"""The steps of data that goes by way of the inbox, where somebody else has published first."""
 
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
@@ -74,8 +93,9 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     raise AssertionError
 
 
-def _arm(step: str, home: str) -> None:
-    when, module, path = (STEPS | LARGE_STEPS)[step.removeprefix("+")]
+def arm(step: str, home: str) -> None:
+    """Have this process, which serves the node in `home`, kill itself at `step`."""
+    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX)[step.removeprefix("+")]
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
@@ -97,5 +117,5 @@ def _arm(step: str, home: str) -> None:
 if __name__ == "__main__":
     settings = config.load()
     if sys.argv[1] != "never":
-        _arm(sys.argv[1], str(settings.home))
+        arm(sys.argv[1], str(settings.home))
     serve(settings, lambda _: None)

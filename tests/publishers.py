@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao import config, publishing, running
+from mao.data_directory import make_durable
 from mao.local_node import LocalNode, opened
 from mao.run import Run, RunState
 from mao.values import new_id, now
+from support import git
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,6 +54,7 @@ class Publisher:
             path = self.node.workspace.run_data(run.id) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode() if isinstance(content, str) else content)
+        make_durable(self.node.workspace.run_data(run.id))
         publication = publishing.collected(self.node, run, self.url)
         self.node.store.save(run.model_copy(update={"publication": publication}))
         return run.id
@@ -78,6 +82,46 @@ class Publisher:
     def look_now(self) -> None:
         """Have the next attempt look at the inbox, however short ago the last look was."""
         self.cache.habits.look_at = 0.0
+
+
+def ready(node: Publisher) -> Publisher:
+    """`node`, when it has published something of its own: it knows the branch."""
+    node.made({f"first/{node.node.config.node}": "0"})
+    node.publish()
+    return node
+
+
+def delivered(node: Publisher, files: Mapping[str, str]) -> str:
+    """A run whose data is in the inbox, and was not folded."""
+    run = node.made(files)
+    contended(node)
+    node.publish()
+    assert node.state(run) == "delivered"
+    return run
+
+
+def contended(node: Publisher) -> None:
+    """Have `node` give its data to the inbox, and leave it there for now."""
+    node.cache.habits.saw_others()
+    node.cache.habits.fold_seconds = 1.0
+
+
+def folded(node: Publisher) -> None:
+    """Have `node` fold what waits, whoever said that it would."""
+    holder = git("for-each-ref", "--format=%(objectname)", "refs/mao/fold", cwd=node.remote)
+    node.cache.habits.folding = (holder, time.monotonic() - 60)
+    node.look_now()
+    node.publish()
+
+
+def refs(remote: Path) -> list[str]:
+    """What is at a remote beside its branches."""
+    return git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=remote).split()
+
+
+def waiting(remote: Path) -> list[str]:
+    """The refs of the inbox."""
+    return [ref for ref in refs(remote) if ref != "refs/mao/fold"]
 
 
 @contextmanager

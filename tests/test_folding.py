@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mao.workspace import remove_tree
-from publishers import DATASET, Publisher, publisher
+from publishers import DATASET, Publisher, delivered, publisher, ready, refs
 from support import bare, commit, git, published, trailers
 
 if TYPE_CHECKING:
@@ -38,27 +38,6 @@ def alpha(open_node: Open) -> Publisher:
 def beta(open_node: Open, alpha: Publisher) -> Publisher:
     assert refs(alpha.remote) == []
     return ready(open_node("beta"))
-
-
-def ready(node: Publisher) -> Publisher:
-    """A node that has published before."""
-    node.made({f"first/{node.node.config.node}": "0"})
-    node.publish()
-    return node
-
-
-def refs(remote: Path) -> list[str]:
-    return git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=remote).split()
-
-
-def delivered(node: Publisher, files: dict[str, str]) -> str:
-    """A run whose data is in the inbox, and was not folded."""
-    run = node.made(files)
-    node.cache.habits.saw_others()
-    node.cache.habits.fold_seconds = 1.0
-    node.publish()
-    assert node.state(run) == "delivered"
-    return run
 
 
 def left(node: Publisher) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mao.errors import DiskFull, NodeRunning
-from mao.workspace import Workspace, disk_errors, remove_tree, write_durably
+from mao.workspace import Workspace, disk_errors, flush_all, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,3 +212,9 @@ def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
 def test_the_rooms_of_names_that_differ_by_case_are_one_where_the_registry_says_so(workspace: Workspace) -> None:
     assert workspace.cache("Data") == workspace.cache("data")
     assert workspace.tree("Probe", "1") == workspace.tree("probe", "1")
+
+
+def test_what_cannot_be_flushed_is_said(tmp_path: Path) -> None:
+    flush_all(tmp_path)
+    with pytest.raises(DiskFull, match="No such file"):
+        flush_all(tmp_path / "absent")

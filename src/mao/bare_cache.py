@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mao.data_directory import make_durable
 from mao.errors import GitFailed, RemoteRefused, RemoteRewritten
 from mao.git import fetchable
-from mao.workspace import remove_tree, write_durably
+from mao.workspace import fsync, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +75,11 @@ class BareCache:
         self.path = path
         self.url = fetchable(url)
 
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset, in lower case."""
+        return self.path.name.removesuffix(".git")
+
     def tip(self) -> Tip | None:
         """What is known here of the remote's branch; None if the cache has to be filled first."""
         known = self._known()
@@ -83,6 +88,10 @@ class BareCache:
     def is_new(self) -> bool:
         """Whether the cache was made anew, and nobody has looked yet what of ours is in the history of its tip."""
         return bool(self._known().get("new"))
+
+    def was_lost(self) -> bool:
+        """Whether what was known before it was made anew is gone: more may have been pushed than anybody remembers."""
+        return bool(self._known().get("lost"))
 
     def _known(self) -> dict[str, Any]:
         return _read(self.path)
@@ -103,6 +112,7 @@ class BareCache:
             OutsideFailed: git's words say why the remote could not be read; what was here is still here.
         """
         part = self.path.with_name(f"{self.path.name}.part")
+        lost = (self.path.exists() or part.exists()) and not self._known()
         tip = self._clone(part)
         if tip.commit is None and (branch := self._branch()):
             tip = self._clone(part, f"--branch={branch}")
@@ -110,7 +120,8 @@ class BareCache:
         make_durable(part)
         remove_tree(self.path)
         part.rename(self.path)
-        self.remember(tip, new=True, bytes=self._size())
+        fsync(self.path.parent)  # that there was a cache tells, after a power loss, that something may have been pushed
+        self.remember(tip, new=True, lost=lost, bytes=self._size())
         return tip
 
     def _size(self) -> int:
@@ -161,7 +172,7 @@ class BareCache:
             self.prepare()
             self.git.run("repack", "--geometric=2", "-d", "-q", cwd=self.path)
 
-    def history(self, tip: str, *keys: str, since: str | None = None) -> list[Recorded]:
+    def history(self, tip: str, *keys: str, since: str | None = None, here: bool = False) -> list[Recorded]:
         """The commits in the history of `tip` that have one of these trailers, the newest first.
 
         Args:
@@ -169,13 +180,14 @@ class BareCache:
             keys: of trailers (git-interpret-trailers(1)).
             since: only what came after this commit, which is known here; None for the whole history, which is fetched
                 (its commits, where the remote can leave the rest out).
+            here: only what is known here already.
 
         Raises:
             RemoteRewritten: `since` is not in the history of `tip`.
         """
         asked = "".join(f"key={key}," for key in keys)
         with self.mended():
-            if since is None and (self.path / "shallow").exists():
+            if since is None and not here and (self.path / "shallow").exists():
                 self.fetch("--unshallow", tip)
             which = ("--left-right", f"{since}...{tip}") if since else (tip,)
             form = f"%m%x00%H%x00%at%x00%(trailers:{asked}unfold)"

@@ -17,7 +17,7 @@ from mao.reading import Pinned, fetch_commit
 from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import now
-from mao.workspace import disk_errors, fsync, remove_tree
+from mao.workspace import disk_errors, flush_all, fsync, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +156,7 @@ def _switch(node: LocalNode, installation: Installation) -> bool:
         if installation.tree and installation.definition and installation.definition.data.local:
             old = node.workspace.tree(installation.tool, installation.tree) / installation.definition.data.local
             _move_over(old, folder)
+    flush_all(node.workspace.tree(installation.tool, attempt.id))  # or a loss of power may leave its scripts empty
     installed = installation.model_copy(
         update={
             "state": InstallationState.INSTALLED,

@@ -173,7 +173,8 @@ def commit_on(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run
         changes = {"branch": tip.branch, "commit": made.commit, "base": base, "files": files, "left_out": one.left_out}
         told.append((run.with_publication(**changes), made))
         base = made.commit or base
-    node.store.save(*(run for run, _ in told), flush=False)  # the same runs on the same tip give the same commits again
+    # The same runs on the same tip give the same commits again; a tip that is not known is asked for again.
+    node.store.save(*(run for run, _ in told), flush=tip.commit is None)
     return told
 
 
@@ -199,7 +200,7 @@ def commit_apart(
         run.with_publication(branch=tip.branch, delivery=one.commit, left_out=what.left_out)
         for run, one, what in zip(runs, made, given, strict=True)
     ]
-    node.store.save(*told, flush=False)  # as above
+    node.store.save(*told, flush=tip.commit is None)  # as above
     return told
 
 

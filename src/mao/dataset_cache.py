@@ -10,15 +10,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao.bare_cache import HEADS, BareCache, Tip
+from mao.bare_cache import HEADS, BareCache, Recorded, Tip
 from mao.fast_import import BlobMissing, dialogue
 from mao.git import LOST_RACE, Output, failure
 from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
     from pathlib import Path
 
     from mao.fast_import import Addition, Made
@@ -139,12 +138,7 @@ class DatasetCache(BareCache):
         return Look(refs.get(f"{HEADS}{branch}"), waiting, refs.get(FOLD))
 
     def refresh(self, branch: str, seen: Look | None = None) -> Tip:
-        """The remote's branch as it is now; only commits are fetched, where the remote can leave the rest out.
-
-        Args:
-            branch: of the remote.
-            seen: what a look at the remote has just told; without it, the remote is asked.
-        """
+        """The remote's branch as it is now, looked at unless that was just `seen`; only commits are fetched."""
         seen = seen or self.look(branch)
         with self.mended():
             self.prepare()
@@ -164,19 +158,12 @@ class DatasetCache(BareCache):
         Raises:
             RemoteRewritten: `since` is not in the history of `tip`.
         """
-        found = self.history(tip, RUN_TRAILER, BESIDE_TRAILER, since=since)
-        return {
-            one.trailers[RUN_TRAILER]: Arrival(one.commit, placed_beside(one.trailers.get(BESIDE_TRAILER, "")))
-            for one in found
-            if one.trailers.get(RUN_TRAILER)
-        }
+        return _arrivals(self.history(tip, RUN_TRAILER, BESIDE_TRAILER, since=since))
 
-    def lately(self, tip: str, moment: datetime) -> frozenset[str]:
-        """The runs whose commits are in the history of `tip`, as far as it is known here, and later than `moment`."""
-        form = f"%(trailers:key={RUN_TRAILER},valueonly)"
-        with self.mended():
-            listed = self.git.run("log", f"--since={int(moment.timestamp())}", f"--format={form}", tip, cwd=self.path)
-        return frozenset(listed.decode("utf-8", "replace").split())
+    def holds(self, tip: str, runs: Collection[str], *, whole: bool) -> dict[str, Arrival]:
+        """Those of `runs` whose commits are in the history of `tip`: the `whole` of it, or what is known of it here."""
+        there = _arrivals(self.history(tip, RUN_TRAILER, BESIDE_TRAILER, here=not whole))
+        return {run: arrival for run, arrival in there.items() if run in runs}
 
     def types(self, oids: Iterable[str]) -> dict[str, str]:
         """The type of each object (commit, tree, blob, tag), or `missing`."""
@@ -184,9 +171,8 @@ class DatasetCache(BareCache):
         if not given:
             return {}
         with self.mended():
-            form = "--batch-check=%(objectname) %(objecttype)"
-            listed = self.git.run("cat-file", form, cwd=self.path, given=given).decode()
-        return {oid: kind for oid, kind, *_ in (line.split() for line in listed.splitlines())}
+            listed = self.git.run("cat-file", "--batch-check=%(objectname) %(objecttype)", cwd=self.path, given=given)
+        return {oid: kind for oid, kind, *_ in (line.split() for line in listed.decode().splitlines())}
 
     def bring(self, commits: Iterable[str], *, at_most: int | None) -> None:
         """Fetch whole commits without parents.
@@ -280,3 +266,11 @@ class DatasetCache(BareCache):
                 if other.cause != LOST_RACE:
                     raise other
             return frozenset(line.split("\t")[1].partition(":")[2] for line in refused)
+
+
+def _arrivals(commits: Iterable[Recorded]) -> dict[str, Arrival]:
+    return {
+        one.trailers[RUN_TRAILER]: Arrival(one.commit, placed_beside(one.trailers.get(BESIDE_TRAILER, "")))
+        for one in commits
+        if one.trailers.get(RUN_TRAILER)
+    }

@@ -46,7 +46,7 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
     )
     match ended.cause:
         case "exited" if ended.exit_code == 0:
-            collect(node, run)
+            collect(node, run, flushed=ended.flushed)
         case "exited":
             how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
             end(node, run, RunState.FAILED, f"the tool failed: {how}")
@@ -58,12 +58,12 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             end(node, run, RunState.TIMED_OUT, "it took longer than its time limit, and was ended")
 
 
-def collect(node: LocalNode, run: Run) -> None:
-    """Set the files of a run that succeeded aside, on stable storage, for publishing."""
+def collect(node: LocalNode, run: Run, *, flushed: bool = False) -> None:
+    """Set the files of a run that succeeded aside, on stable storage (unless they are `flushed`), for publishing."""
     installation = find_installation(node, run.tool)
     remote = installation.definition.data.repo.remote if installation.definition else ""
     try:
-        _set_aside(node, run, installation)
+        _set_aside(node, run, installation, flushed=flushed)
     except DiskFull as error:
         publication = Publication(
             dataset=run.dataset,
@@ -94,10 +94,11 @@ def collect(node: LocalNode, run: Run) -> None:
     node.store.save(run, flush=run.state is RunState.SUCCEEDED)
 
 
-def _set_aside(node: LocalNode, run: Run, installation: Installation) -> None:
+def _set_aside(node: LocalNode, run: Run, installation: Installation, *, flushed: bool = False) -> None:
     data = node.workspace.run_data(run.id)
     if run.fresh:
-        data_directory.make_durable(data)
+        if not flushed:
+            data_directory.make_durable(data)
         return
     shared = data_of(node, run, installation)
     before = data_directory.read((node.workspace.run(run.id) / "before").read_bytes())

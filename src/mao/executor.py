@@ -22,6 +22,8 @@ class Job:
         time_limit: seconds until the job is ended; None for no limit.
         log_limit: bytes of output that are kept; what comes after is read, counted and dropped.
         grace: seconds between TERM and KILL when the job is ended.
+        output: the directory the program writes to; None if nothing of it has to be kept. What was written there is on
+            stable storage once the end is on record: else a loss of power could leave empty files behind a success.
     """
 
     directory: Path
@@ -31,6 +33,7 @@ class Job:
     time_limit: float | None
     log_limit: int
     grace: float = 10.0
+    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Ended:
     log_bytes: int
     log_dropped: int
     error: str | None = None
+    flushed: bool = False
+    """Whether what was written to the job's `output` is on stable storage."""
 
 
 @dataclass(frozen=True, slots=True)

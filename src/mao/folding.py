@@ -17,11 +17,12 @@ from mao.committing import Contribution, commit_apart, conflict_path
 from mao.dataset_cache import FOLD, Arrival, Update
 from mao.errors import RemoteRefused
 from mao.fast_import import Addition, Author
+from mao.queueing import is_in, undecided
 from mao.run import PublicationState, Run
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from mao.dataset_cache import DatasetCache, Habits, Look
     from mao.fast_import import Made
@@ -40,8 +41,6 @@ _ABANDONED = 20.0
 """Seconds after which whoever is folding is taken to have died."""
 _UNFOLDED = 60.0
 """Seconds after which a node folds what it has put into the inbox, whoever else is folding."""
-_ZOMBIE = timedelta(hours=1)
-"""By how much the clocks of two nodes may differ for a run to be known as one that was folded before."""
 
 
 def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], before: Sequence[Run]) -> None:
@@ -66,7 +65,7 @@ def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run],
         habits.look_at = time.monotonic() + (_window(habits) if habits.busy() else 0)
     elif not before:
         habits.look_at = time.monotonic() + _later(habits)
-    recording.delivered(node, built)
+    recording.delivered(node, [run for run in built if inbox.ref_of(run.node, run.id) not in lost])
 
 
 def _later(habits: Habits) -> float:
@@ -101,7 +100,7 @@ def forward(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run])
         habits.saw_others()
     ours = [run for run in runs if inbox.ref_of(run.node, run.id) in look.inbox]
     if is_for_us(cache, look, ours):
-        folded = fold(node, cache, tip, look, ours)
+        folded = fold(node, cache, tip, look, [*ours, *undecided(node, cache.dataset)])
         ours = [run for run in ours if run.id not in folded]
     if not ours and not habits.held:
         return vanished, None
@@ -116,8 +115,7 @@ def _window(habits: Habits) -> float:
 
 
 def _vanished(run: Run, look: Look) -> bool:
-    is_there = inbox.ref_of(run.node, run.id) in look.inbox
-    return run.publication is not None and run.publication.state is PublicationState.DELIVERED and not is_there
+    return is_in(run, PublicationState.DELIVERED) and inbox.ref_of(run.node, run.id) not in look.inbox
 
 
 def is_for_us(cache: DatasetCache, look: Look, runs: Sequence[Run]) -> bool:
@@ -142,7 +140,7 @@ def _is_left_to_us(run: Run) -> bool:
     publication = run.publication
     if publication is None or publication.delivered_at is None:
         return False
-    waits = (now() - publication.delivered_at).total_seconds()
+    waits = abs((now() - publication.delivered_at).total_seconds())  # a clock may have run ahead
     return waits > _UNFOLDED or any(file.size > _LARGE for file in publication.files)
 
 
@@ -156,9 +154,10 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
         the ids of the runs that were recorded.
     """
     begun = time.monotonic()
-    deliveries = _foldable(cache, look, _delivered(runs))
+    here = {run.publication.delivery for run in runs if run.publication and is_in(run, PublicationState.DELIVERED)}
+    deliveries = _foldable(cache, look, here)
     ours = {run.id: run for run in runs}
-    made = _made(node, cache, tip, deliveries)
+    made, over = _made(node, cache, tip, deliveries, ours)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
     gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
     updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
@@ -173,34 +172,38 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     cache.habits.held = (last or look.fold or "") if goes_on else ""
     cache.habits.fold_seconds = time.monotonic() - begun
     cache.habits.left = look.inbox.keys() - {one.ref for one in gone}
+    recording.arrived(node, tip.branch, [(ours[run], one) for run, one in over.items() if run in ours])
     told = {run: one for run, one in made.items() if run in ours}
     _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
-    return frozenset(told)
+    return frozenset((*told, *over))
 
 
-def _made(node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Delivery]) -> dict[str, Made]:
+def _made(
+    node: LocalNode, cache: DatasetCache, tip: Tip, deliveries: list[Delivery], ours: Collection[str]
+) -> tuple[dict[str, Made], dict[str, Arrival]]:
     """A commit of each delivery on the branch, by their runs; none for those whose run is on the branch already.
 
-    A push that was given up may arrive after all, and its run may have been folded before. Then its files are there,
-    unless something newer replaced them: only what would stand beside others can be such a one.
+    A push that was given up may arrive after all, and its run may have been folded before; then what it brings may
+    have been replaced or taken away since. The whole history is fetched for it only where something is in the way, as
+    it is then.
     """
     made = cache.build(tip.commit, _additions(node, deliveries))
-    if tip.commit and any(one.beside for one in made):
-        over = cache.lately(tip.commit, min(one.author.moment for one in deliveries) - _ZOMBIE)
+    over: dict[str, Arrival] = {}
+    if tip.commit:
+        told = list(zip((one.run for one in deliveries), made, strict=True))
+        new = [run for run, one in told if one.commit or one.clash or run in ours]
+        over = cache.holds(tip.commit, new, whole=any(one.beside or one.clash for one in made)) if new else {}
         if over:
             deliveries = [one for one in deliveries if one.run not in over]
             made = cache.build(tip.commit, _additions(node, deliveries))
-    return dict(zip((one.run for one in deliveries), made, strict=True))
+    return dict(zip((one.run for one in deliveries), made, strict=True)), over
 
 
-def _delivered(runs: Sequence[Run]) -> set[str]:
-    return {run.publication.delivery for run in runs if run.publication and run.publication.delivery}
-
-
-def _foldable(cache: DatasetCache, look: Look, own: set[str]) -> list[Delivery]:
-    """What waits and is here with all its files, as `own` is, or small enough to be fetched, or has waited for long."""
+def _foldable(cache: DatasetCache, look: Look, delivered: set[str | None]) -> list[Delivery]:
+    """What waits and is here with all its files, as it was `delivered` by us, or can be fetched, or has waited long."""
     waiting = dict(sorted(look.inbox.items(), key=lambda item: item[0].rpartition("/")[2])[:_MOST])
-    here = cache.types(own & set(waiting.values()))  # the cache may have been made anew since
+    # The cache may have been made anew since.
+    here = cache.types(commit for commit in waiting.values() if commit in delivered)
     own = {commit for commit, kind in here.items() if kind == "commit"}
     of_others = {commit for commit in waiting.values() if commit not in own}
     cache.bring(of_others, at_most=_LARGE)
@@ -209,7 +212,7 @@ def _foldable(cache: DatasetCache, look: Look, own: set[str]) -> list[Delivery]:
     types = cache.types({file.oid for one in deliveries if one.commit in others for file in one.files})
     lacking = {oid for oid, kind in types.items() if kind == "missing"}
     large = [one for one in deliveries if any(file.oid in lacking for file in one.files)]
-    late = [one for one in large if now() - one.author.moment > _PATIENCE]
+    late = [one for one in large if abs(now() - one.author.moment) > _PATIENCE]  # a clock may have run ahead
     if late:
         cache.bring_files({file.oid for one in late for file in one.files} & lacking)
     return [one for one in deliveries if one not in large or one in late]

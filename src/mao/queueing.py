@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from mao.errors import RemoteRewritten
 from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
@@ -37,13 +38,29 @@ def on_the_way_to(node: LocalNode, dataset: str) -> list[Run]:
     return on_the_way(node).get(dataset.lower(), [])
 
 
+def undecided(node: LocalNode, dataset: str) -> list[Run]:
+    """The runs for `dataset` that wait for a decision: of what was tried before, something may have arrived."""
+    bodies = node.store.bodies("run", state=RunState.UNPUBLISHED, dataset=dataset.lower())
+    runs = (Run.model_validate_json(body) for _, body in bodies)
+    return [run for run in runs if is_in(run, PublicationState.BLOCKED)]
+
+
 @contextmanager
 def held(node: LocalNode, dataset: str) -> Iterator[list[Run]]:
-    """The runs on their way to `dataset`, which nobody else changes meanwhile. The caller holds the dataset."""
+    """The runs on their way to `dataset`; these, and those that may be found there, nobody else changes meanwhile.
+
+    The caller holds the node's lock on the dataset.
+    """
     with ExitStack() as locks:
-        for run in on_the_way_to(node, dataset):
+        for run in (*on_the_way_to(node, dataset), *undecided(node, dataset)):
             locks.enter_context(node.locked("run", run.id))
         yield on_the_way_to(node, dataset)
+
+
+def is_tried(run: Run) -> bool:
+    """Whether something of its data may be at the remote already."""
+    publication = run.publication
+    return publication is not None and any((publication.commit, publication.delivery, publication.cause))
 
 
 def due(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
@@ -94,3 +111,8 @@ def batch(runs: list[Run]) -> tuple[list[Run], bool]:
 def size(run: Run) -> int:
     """Bytes of the files of a run."""
     return sum(file.size for file in run.publication.files) if run.publication else 0
+
+
+def accepts_rewritten(run: Run) -> bool:
+    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
+    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()

@@ -11,12 +11,12 @@ from mao.bare_cache import rewritten
 from mao.committing import described, lfs_of, stored
 from mao.data_directory import publishable
 from mao.errors import PathClash
-from mao.queueing import ON_THE_WAY
+from mao.queueing import ON_THE_WAY, undecided
 from mao.run import PublicationState, Run, RunState
 from mao.values import display, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mao.bare_cache import Tip
     from mao.dataset_cache import Arrival, DatasetCache, Look
@@ -159,6 +159,15 @@ def settle(
     if newer.commit is None and tip.commit:
         raise rewritten(tip.commit)
     there = cache.arrivals(newer.commit, tip.commit) if newer.commit else {}
-    arrived(node, newer.branch, [(run, there[run.id]) for run in runs if run.id in there])
+    left = found(node, cache, newer, runs, there)
     cache.remember(newer)
-    return newer, [run for run in runs if run.id not in there]
+    return newer, left
+
+
+def found(
+    node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run], there: Mapping[str, Arrival]
+) -> list[Run]:
+    """Record those of `runs`, and of those that wait for a decision, that are `there`; the others of `runs`."""
+    all_known = (*runs, *undecided(node, cache.dataset))
+    arrived(node, tip.branch, [(run, there[run.id]) for run in all_known if run.id in there])
+    return [run for run in runs if run.id not in there]

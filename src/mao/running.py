@@ -198,6 +198,7 @@ def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[st
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],
         log_limit=node.config["runs.log_limit"],
+        output=ending.data_of(node, run, installation),
     )
 
 

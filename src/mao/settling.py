@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mao import recording
+from mao.bare_cache import rewritten
 from mao.errors import RemoteRewritten
 from mao.git import fetchable
-from mao.queueing import asked_again, asked_for, is_in
+from mao.queueing import accepts_rewritten, asked_again, is_in, is_tried, undecided
 from mao.run import PublicationState, Run, RunState
 from mao.tree import Tree
 
@@ -39,35 +40,38 @@ def known(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[Run]
         RemoteRewritten: the branch no longer holds what was known of it, and nobody has said that it shall be so.
     """
     tip = cache.tip()
-    tried = [run for run in sent if run.publication and _is_tried(run)]
-    accepted = any(_accepts_rewritten(run) for run in sent)
+    accepted = any(accepts_rewritten(run) for run in sent)
     if tip is None or accepted:
         tip = cache.fill()
-    if cache.is_new():
-        there = cache.arrivals(tip.commit, None) if tip.commit and tried else {}
-        recording.arrived(node, tip.branch, [(run, there[run.id]) for run in runs if run.id in there])
-        if accepted:
-            put_right(node, cache, compare(node, runs[0].dataset, there), there)
-        cache.remember(tip)
-        runs = [run for run in runs if run.id not in there]
-    elif tried:  # a push of an earlier attempt may have arrived although no answer did
+    elif not cache.is_new() and any(map(is_tried, sent)):  # a push may have arrived although no answer did
         cache.prepare()  # git may have been killed over it
         tip, runs = recording.settle(node, cache, tip, runs)
     if tip.commit is None:  # the first commit may come from elsewhere, and with it the name of the branch
         tip = cache.fill()
-        cache.remember(tip)
+    if cache.is_new():
+        runs = _made_acquainted(node, cache, tip, runs, accepted=accepted)
     return tip, runs
 
 
-def _is_tried(run: Run) -> bool:
-    """Whether something of it may be at the remote already."""
-    publication = run.publication
-    return publication is not None and any((publication.commit, publication.delivery, publication.cause))
+def _made_acquainted(node: LocalNode, cache: DatasetCache, tip: Tip, runs: list[Run], *, accepted: bool) -> list[Run]:
+    """See what of this node is in the history of `tip`, of which nothing is known; those of `runs` that are not."""
+    last = _last_published(node, cache)
+    tried = cache.was_lost() or any(map(is_tried, (*runs, *undecided(node, cache.dataset))))
+    there = cache.arrivals(tip.commit, None) if tip.commit and (tried or accepted or last) else {}
+    if last is not None and last.id not in there and not accepted:
+        raise rewritten(last.publication.commit or "" if last.publication else "")
+    left = recording.found(node, cache, tip, runs, there)
+    if accepted:
+        put_right(node, cache, compare(node, cache.dataset, there), there)
+    cache.remember(tip)
+    return left
 
 
-def _accepts_rewritten(run: Run) -> bool:
-    """Whether somebody asked again after a rewritten history, and so has decided that it shall be as it is."""
-    return asked_for(run) and run.publication is not None and run.publication.cause == RemoteRewritten.code()
+def _last_published(node: LocalNode, cache: DatasetCache) -> Run | None:
+    """The newest run of this node that is in the dataset, as far as is known here."""
+    found = (run for run in _runs(node, cache.dataset, RunState.SUCCEEDED, newest_first=True))
+    published = (run for run in found if is_in(run, PublicationState.PUBLISHED))
+    return next((run for run in published if run.publication and fetchable(run.publication.remote) == cache.url), None)
 
 
 def newest(node: LocalNode, cache: DatasetCache, runs: Sequence[Run]) -> Tip:
@@ -107,7 +111,7 @@ def follow(node: LocalNode, dataset: str, runs: Sequence[Run]) -> bool:
     Returns:
         whether there was any.
     """
-    accepted = [run for run in runs if _accepts_rewritten(run)]
+    accepted = [run for run in runs if accepts_rewritten(run)]
     remotes = {run.publication.remote for run in accepted if run.publication}
     if not accepted:
         return False
@@ -125,10 +129,11 @@ def go_on(node: LocalNode, run: Run) -> None:
             node.store.save(asked_again(latest))
 
 
-def _runs(node: LocalNode, dataset: str, state: RunState | None = None) -> Iterator[Run]:
+def _runs(node: LocalNode, dataset: str, state: RunState | None = None, *, newest_first: bool = False) -> Iterator[Run]:
     """The runs of this node for `dataset`, oldest first."""
+    chosen = {"dataset": dataset.lower(), "state": state}
     after: str | None = None
-    while bodies := node.store.bodies("run", after=after, limit=_PAGE, dataset=dataset.lower(), state=state):
+    while bodies := node.store.bodies("run", after=after, limit=_PAGE, newest_first=newest_first, **chosen):
         yield from (Run.model_validate_json(body) for _, body in bodies)
         after = bodies[-1][0]
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from mao import folding, recording
 from mao.bare_cache import url_of
 from mao.errors import MaoError
-from mao.queueing import on_the_way_to
+from mao.queueing import held, on_the_way_to, undecided
 from mao.run import ENDED, PublicationState
 from mao.values import now
 from mao.workspace import remove_tree
@@ -52,7 +52,7 @@ def _cached(node: LocalNode) -> Iterator[tuple[str, str]]:
 
 def _tended(node: LocalNode, dataset: str, url: str) -> bool:
     """Whether the remote was seen to hold, just now, all that this node has published there."""
-    with node.locked("dataset", dataset):
+    with node.locked("dataset", dataset), held(node, dataset):
         cache = node.cache(dataset, url)
         tip = cache.tip()
         if tip is None:
@@ -61,9 +61,9 @@ def _tended(node: LocalNode, dataset: str, url: str) -> bool:
             look = cache.look(tip.branch)
             tip, runs = recording.settle(node, cache, tip, on_the_way_to(node, dataset), look)
             if look.inbox and folding.is_for_us(cache, look, runs):
-                folding.fold(node, cache, tip, look, runs)
+                folding.fold(node, cache, tip, look, [*runs, *undecided(node, dataset)])
             if not on_the_way_to(node, dataset) and cache.is_large():
-                cache.remember(cache.fill())
+                cache.fill()
         except MaoError as error:
             log.warning("dataset %s could not be tended: %s", dataset, error.detail)
             return False

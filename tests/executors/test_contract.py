@@ -378,3 +378,13 @@ def test_a_handle_is_text_that_names_the_job(executor: Executor, new_job: NewJob
     handle = executor.start(job)
     assert os.fspath(handle) == handle
     end_of(executor, handle)
+
+
+@pytest.mark.parametrize(("script", "flushed"), [("open('out/a/file', 'w').write('x')", True), ("exit(1)", False)])
+def test_what_a_job_that_succeeded_wrote_to_its_output_is_flushed_before_its_end_is_known(
+    executor: Executor, new_job: NewJob, end_of: EndOf, tmp_path: Path, script: str, *, flushed: bool
+) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    end = end_of(executor, executor.start(new_job(sys.executable, "-c", script, output=tmp_path / "out")))
+    assert isinstance(end, Ended)
+    assert end.flushed == flushed

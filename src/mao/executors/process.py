@@ -95,6 +95,7 @@ def _write_job(job: Job, wake: Path | None) -> None:
             "time_limit": job.time_limit,
             "log_limit": job.log_limit,
             "grace": job.grace,
+            "output": None if job.output is None else str(job.output),
             "wake": None if wake is None else str(wake),
         }
     )

@@ -23,6 +23,7 @@ import os
 import resource
 import select
 import signal
+import stat
 import time
 
 from mao.processes import descendants, signal_descendant
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 CHUNK = 65536
 RECORDING_ATTEMPTS = 600
+CLOCK_STEP = 1.0  # seconds by which clocks may seem to differ
 # Handled by doing nothing rather than ignored: exec resets handlers, but would hand down what is ignored.
 # SIGTERM is heard through the wakeup descriptor, as is SIGCHLD.
 HANDLED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM)
@@ -55,6 +57,20 @@ def fsync_directory() -> None:
     os.close(fd)
 
 
+def flush(root: str, since: float) -> None:
+    """Put what was changed below `root` since then (seconds since the epoch) on stable storage, as far as it can be."""
+    for folder, _, names in os.walk(root):
+        for path in (*(os.path.join(folder, name) for name in names), folder):
+            with contextlib.suppress(FileNotFoundError):
+                status = os.lstat(path)
+                if status.st_ctime >= since and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFDIR}:
+                    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                    try:
+                        os.fsync(fd)
+                    finally:
+                        os.close(fd)
+
+
 class Supervisor:
     """From the start of the program until no process of it is left and that is on record."""
 
@@ -72,7 +88,7 @@ class Supervisor:
         self.error: str | None = None
         self.program = 0
         self.status: int | None = None
-        self.started_at = time.time()
+        self.started_at, self.begun = time.time(), time.monotonic()
         self.deadline = self.kill_at = float("inf")
         self.told: set[int] = set()
 
@@ -196,6 +212,7 @@ class Supervisor:
         started = self.program > 0 and self.cause != "not-started"
         code = os.waitstatus_to_exitcode(self.status) if started and self.status is not None else None
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        flushed = code == 0 and self.flush_output()
         self.put_on_record(
             {
                 "cause": self.cause or "exited",
@@ -208,8 +225,18 @@ class Supervisor:
                 "log_bytes": self.log.kept,
                 "log_dropped": self.log.beyond + self.log.unwritten,
                 "error": self.error,
+                "flushed": flushed,
             }
         )
+
+    def flush_output(self) -> bool:
+        if self.job.get("output") is None:
+            return False
+        with contextlib.suppress(OSError):  # who takes the files over finds out why
+            put_back = time.time() - self.started_at < time.monotonic() - self.begun - CLOCK_STEP
+            flush(self.job["output"], 0 if put_back else self.started_at - CLOCK_STEP)
+            return True
+        return False
 
     def drain(self) -> None:
         """Keep what the pipe still holds, but do not wait for strangers who were handed its other end."""
