@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mao.names import Name
@@ -161,3 +162,9 @@ class Run(Value):
         if self.publication is None:
             raise AssertionError("the run has no publication")
         return self.model_copy(update={"publication": self.publication.model_copy(update=changes)})
+
+
+@lru_cache(maxsize=8192)
+def parsed(body: str) -> Run:
+    """The run that is given as JSON. Those that wait, for weeks if need be, are read each time that anything is done."""
+    return Run.model_validate_json(body)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mao.installation import Clone, CloneState, Installation, Step
-from mao.run import ENDED, PublicationState, Run
+from mao.run import ENDED, PublicationState, Run, parsed
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Store:
 
     def run(self, run_id: str) -> Run | None:
         body = self.body("run", run_id)
-        return Run.model_validate_json(body) if body else None
+        return parsed(body) if body else None
 
     def installation(self, tool: str) -> Installation | None:
         body = self.body("installation", tool.lower())
@@ -142,7 +142,7 @@ class Store:
 
     def live_runs(self) -> list[Run]:
         """The runs about which something is still to be done, oldest first."""
-        return [Run.model_validate_json(body) for body in self._live("run")]
+        return [parsed(body) for body in self._live("run")]
 
     def live_installations(self) -> list[Installation]:
         """The installations whose attempt has not ended."""
