@@ -166,5 +166,5 @@ class Run(Value):
 
 @lru_cache(maxsize=8192)
 def parsed(body: str) -> Run:
-    """The run that is given as JSON. Those that wait, for weeks if need be, are read each time that anything is done."""
+    """The run that is given as JSON: those that wait, for weeks if need be, are read whenever anything is done."""
     return Run.model_validate_json(body)
