@@ -119,21 +119,31 @@ class _Given:
 
 def _contributions(node: LocalNode, runs: Sequence[Run], before: Sequence[Run]) -> list[_Given]:
     """What the directories of `runs` hold; the runs `before` them are on their way to the branch, too."""
-    found = [publishable(node.workspace.run_data(run.id)) for run in (*before, *runs)]
-    kept = [stored(run, files) for run, (files, _) in zip((*before, *runs), found, strict=True)]
+    told = {file.path for run in runs if run.publication for file in run.publication.files}
+    meeting = [run for run in before if run.publication and any(file.path in told for file in run.publication.files)]
+    earlier: dict[bytes, list[DataFile | WrittenFile]] = {}
     given: list[_Given] = []
-    for number, run in enumerate(runs, len(before)):
-        files, left_out = found[number]
-        paths = [file.path for file in files]
-        later = run.publication.superseded if run.publication else ()
-        known = node.store.own_blobs(run.dataset, paths)
-        own = {path: {blob} for path, blob in known.items() if display(path) not in later}
-        for earlier in (file for others in kept[:number] for file in others if file.path in set(paths)):
-            own.setdefault(earlier.path, set()).add(earlier.blob())
-        with_blobs = [(file, file.blob()) for file in _with_lines(kept[number])]
-        rule = Contribution(run.node, run.id, provenance.message(run), with_blobs, own)
-        given.append(_Given(rule, files, tuple(left_out)))
+    for number, run in enumerate((*meeting, *runs)):
+        files, left_out = publishable(node.workspace.run_data(run.id))
+        kept = stored(run, files)
+        if number >= len(meeting):
+            own = _own(node, run, files)
+            for file in kept:
+                if file.path in earlier:
+                    own.setdefault(file.path, set()).update(other.blob() for other in earlier[file.path])
+            with_blobs = [(file, file.blob()) for file in _with_lines(kept)]
+            rule = Contribution(run.node, run.id, provenance.message(run), with_blobs, own)
+            given.append(_Given(rule, files, tuple(left_out)))
+        for file in kept:
+            earlier.setdefault(file.path, []).append(file)
     return given
+
+
+def _own(node: LocalNode, run: Run, files: Sequence[DataFile]) -> dict[bytes, set[str]]:
+    """What this node has published last at the paths of a run, but for those where something later of it is."""
+    later = run.publication.superseded if run.publication else ()
+    known = node.store.own_blobs(run.dataset, [file.path for file in files])
+    return {path: {blob} for path, blob in known.items() if display(path) not in later}
 
 
 def stored(run: Run, files: Sequence[DataFile]) -> list[DataFile | WrittenFile]:

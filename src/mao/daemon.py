@@ -100,9 +100,8 @@ class Daemon:
                 self._do(self._local, ("run", run.id), self._advance, run.id)
             elif _to_collect(run):
                 self._do(self._local, ("run", run.id), _collect, run.id)
-        for dataset, waiting in (dict.fromkeys(self._looks, ()) | queueing.on_the_way(node)).items():
-            if queueing.due(node, waiting) or self._looks.get(dataset, 0.0) <= time.monotonic():
-                self._do(self._remote, ("dataset", dataset), self._publish, dataset)
+        for dataset in self._to_publish():
+            self._do(self._remote, ("dataset", dataset), self._publish, dataset)
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
@@ -111,6 +110,19 @@ class Daemon:
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
+
+    def _to_publish(self) -> list[str]:
+        """The datasets to which something is to be sent, or whose inbox is to be looked at."""
+        moment = time.monotonic()
+        waiting = dict.fromkeys(self._looks, ()) | queueing.on_the_way(self._node)
+        chosen = [
+            dataset
+            for dataset, runs in waiting.items()
+            if queueing.due(self._node, runs) or self._looks.get(dataset, 0.0) <= moment
+        ]
+        for dataset in chosen:  # while it is being done, the loop has nothing to hurry for
+            self._looks[dataset] = max(self._looks.get(dataset, 0.0), moment + _LOOK)
+        return chosen
 
     def _advance(self, node: LocalNode, run_id: str) -> None:
         running.advance(node, run_id)
