@@ -339,3 +339,62 @@ def test_what_waits_is_folded_though_the_cache_was_thrown_away(alpha: Publisher,
     alpha.publish()
     assert alpha.state(run) == "published", alpha.publication(run).message
     assert published(remote)["a.txt"] == "a"
+
+
+def test_a_run_that_changes_nothing_ends_though_others_fold(alpha: Publisher, beta: Publisher, remote: Path) -> None:
+    delivered(alpha, {"other.txt": "x"})
+    same = delivered(beta, {"first/beta": "0"})  # what it has published before
+    alpha.look_now()
+    alpha.publish()
+    beta.look_now()
+    beta.publish()
+
+    assert beta.state(same) == "unchanged"
+    assert f"{INBOX}/beta/{same}" not in refs(remote)
+
+
+def test_a_remote_that_does_not_show_what_it_takes_is_not_asked_again_and_again(
+    alpha: Publisher, beta: Publisher, remote: Path
+) -> None:
+    git("config", "uploadpack.hideRefs", "refs/mao", cwd=remote)
+    run = delivered(alpha, {"a.txt": "a"})
+    alpha.look_now()
+    alpha.publish()
+
+    assert alpha.state(run) == "published"
+    assert beta.cache.tip() is not None
+
+
+def test_one_delivery_that_the_branch_refuses_spoils_none_of_the_others(
+    alpha: Publisher, beta: Publisher, remote: Path
+) -> None:
+    hook = remote / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ntest "$1" != refs/heads/main || ! git ls-tree -r --name-only "$3" | grep -q bad\n')
+    hook.chmod(0o755)
+    bad = delivered(alpha, {"bad.txt": "x"})
+    good = [delivered(beta, {f"{number}.txt": "x"}) for number in range(4)]
+    for _ in range(12):
+        for node in (alpha, beta):
+            node.look_now()
+            node.publish()
+
+    assert {beta.state(run) for run in good} == {"published"}
+    assert (alpha.state(bad), alpha.publication(bad).cause) == ("waiting", "hook-declined")
+
+
+@pytest.mark.parametrize("way", ["branch", "inbox"])
+def test_of_a_run_whose_files_are_gone_nothing_is_claimed_and_the_others_go_on(
+    alpha: Publisher, remote: Path, way: str
+) -> None:
+    gone, there = alpha.made({"gone.txt": "1", "left.txt": "2"}), alpha.made({"there.txt": "3"})
+    (alpha.node.workspace.run_data(gone) / "gone.txt").unlink()
+    if way == "inbox":
+        alpha.cache.habits.saw_others()
+    for _ in range(4):
+        alpha.look_now()
+        alpha.publish()
+
+    assert alpha.state(there) == "published"
+    assert (alpha.state(gone), alpha.publication(gone).cause) == ("waiting", "file-changed")
+    assert [file.path for file in alpha.publication(gone).files] == ["gone.txt", "left.txt"]
+    assert "left.txt" not in published(remote)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from mao import tending
 from mao.run import RunState
 from mao.store import IdempotentRequest
 from mao.values import now
+from mao.workspace import remove_tree
 from publishers import Publisher, publisher
 from support import commit, git, published, trailers
 
@@ -144,3 +146,59 @@ def test_requests_are_forgotten_after_a_month(node: Publisher) -> None:
     assert node.node.store.remembered("key") is not None
     node.node.store.forget_requests(now() + timedelta(days=1))
     assert node.node.store.remembered("key") is None
+
+
+def test_nothing_goes_by_a_cache_in_whose_history_nobody_has_looked_yet(node: Publisher, remote: Path) -> None:
+    done(node, "0")
+    run = done(node)
+    git("update-ref", "refs/heads/main", "main~1", cwd=remote)  # as from a backup
+    remove_tree(node.cache.path)
+    done(node, "2")
+    assert node.cache.is_new()
+    tending.tend(node.node)
+    git("update-ref", "refs/heads/other", "main", cwd=remote)
+    tending.tend(node.node)
+    assert kept(node, run) == {"data", "log"}
+
+
+def test_a_rewriting_is_noticed_though_the_cache_was_lost_and_others_have_pushed_since(
+    tmp_path: Path, node: Publisher, remote: Path
+) -> None:
+    done(node, "0")
+    done(node)
+    git("update-ref", "refs/heads/main", "main~1", cwd=remote)
+    remove_tree(node.cache.path)
+    stopped = done(node, "2")
+    git("clone", "--quiet", remote, tmp_path / "other", cwd=tmp_path)
+    commit(tmp_path / "other", {"theirs": "x"})
+    git("push", "--quiet", "origin", "main", cwd=tmp_path / "other")
+    tending.tend(node.node)
+    later = done(node, "3")
+    assert [node.publication(run).cause for run in (stopped, later)] == ["remote-rewritten"] * 2
+
+
+def test_the_log_of_a_published_run_and_its_files_stay_while_its_remote_cannot_be_asked(
+    tmp_path: Path, remote: Path
+) -> None:
+    with publisher(tmp_path / "alpha", remote, runs__keep_logs="0.0000001") as node:
+        run = done(node)
+        away = remote.rename(remote.with_name("away.git"))
+        tending.tend(node.node)
+        assert kept(node, run) == {"data", "log"}
+        away.rename(remote)
+        tending.tend(node.node)
+        assert kept(node, run) == set()
+
+
+def test_what_cannot_be_removed_holds_up_nothing(node: Publisher) -> None:
+    one, two = done(node), done(node, "2")
+    data = node.node.workspace.run_data(one)
+    subprocess.run(["chattr", "+i", data / "1.txt"], capture_output=True, check=False)
+    try:
+        if "i" not in subprocess.run(["lsattr", data / "1.txt"], capture_output=True, check=False).stdout.decode()[:20]:
+            pytest.skip("needs root and a file system with files that cannot be removed")
+        tending.tend(node.node)
+        assert kept(node, two) == {"log"}
+    finally:
+        for path in node.node.workspace.run(one).rglob("1.txt"):
+            subprocess.run(["chattr", "-i", path], capture_output=True, check=False)

@@ -97,13 +97,17 @@ class BareCache:
         return _read(self.path)
 
     def remember(self, tip: Tip, **more: object) -> None:
-        """Keep `tip` as what is known of the remote."""
-        first = {"bytes": self._known().get("bytes", 0)}
+        """Keep `tip` as what is known of the remote. Whether the cache is new stays as it is: see `acquaint`."""
+        first = {key: value for key, value in self._known().items() if key in {"bytes", "new", "lost"}}
         known = {"url": self.url, "branch": tip.branch, "commit": tip.commit, **first, **more}
         part = self.path / "tip.json.part"
         with suppress(OSError):  # what a full disk or a power loss spoils is asked of the remote again
             part.write_text(json.dumps(known))
             part.replace(self.path / "tip.json")
+
+    def acquaint(self, tip: Tip) -> None:
+        """Keep `tip`, in whose history was looked for what is ours; what was fetched for that makes nothing large."""
+        self.remember(tip, new=False, lost=False, bytes=self._size())
 
     def fill(self) -> Tip:
         """Make the cache anew from the remote.

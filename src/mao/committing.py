@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mao import attributes, lfs, provenance
 from mao.data_directory import DataFile, publishable
+from mao.errors import OutsideFailed
 from mao.fast_import import Addition, Author, DerivedFile, Placement, StoredFile, WrittenFile
 from mao.run import PublishedFile
 from mao.values import display
@@ -127,6 +128,7 @@ def _contributions(node: LocalNode, runs: Sequence[Run], before: Sequence[Run]) 
         files, left_out = publishable(node.workspace.run_data(run.id))
         kept = stored(run, files)
         if number >= len(meeting):
+            _check_complete(run, files)
             own = _own(node, run, files)
             for file in kept:
                 if file.path in earlier:
@@ -137,6 +139,17 @@ def _contributions(node: LocalNode, runs: Sequence[Run], before: Sequence[Run]) 
         for file in kept:
             earlier.setdefault(file.path, []).append(file)
     return given
+
+
+def _check_complete(run: Run, files: Sequence[DataFile]) -> None:
+    """Nothing is published of a run whose files are not all here any more: it would seem to be all there was."""
+    here = {display(file.path) for file in files}
+    gone = [file.path for file in run.publication.files if file.path not in here] if run.publication else []
+    if gone:
+        raise OutsideFailed(
+            f"{len(gone)} of the files of run {run.id} are not on this node any more, as '{gone[0]}': bring them back.",
+            cause="file-changed",
+        )
 
 
 def _own(node: LocalNode, run: Run, files: Sequence[DataFile]) -> dict[bytes, set[str]]:

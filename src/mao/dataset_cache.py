@@ -28,6 +28,8 @@ INBOX = "refs/mao/inbox/"
 FOLD = "refs/mao/fold"
 """Who brings the inbox to the branch just now: it names the commit that this one put into the inbox."""
 
+MOST = 200
+"""How many deliveries one fold takes."""
 _BUSY = 60.0
 _SLOW, _LOOKS = 0.2, 4.0  # a push is slow that takes so many seconds more than so many looks at the remote
 _MISSING = re.compile(r"(?:object not found: |Can't load tree )([0-9a-f]{40})")
@@ -98,6 +100,10 @@ class Habits:
     """What `FOLD` names while it is for this node to fold; it stays so for as long as others put something there."""
     folding: tuple[str, float] = ("", 0.0)
     """What it named at the last looks when others were folding, and since when."""
+    most: int = MOST
+    """How many deliveries the next fold takes."""
+    spoilt: AbstractSet[str] = frozenset()
+    """The refs in the inbox whose data the remote does not take onto its branch."""
     atomic: bool = True
 
     def saw_others(self) -> None:

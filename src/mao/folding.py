@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from mao import inbox, recording
 from mao.bare_cache import HEADS, Tip
 from mao.committing import Contribution, commit_apart, conflict_path
-from mao.dataset_cache import FOLD, Arrival, Update
-from mao.errors import RemoteRefused
+from mao.dataset_cache import FOLD, MOST, Arrival, Update
+from mao.errors import OutsideFailed, RemoteRefused
 from mao.fast_import import Addition, Author
-from mao.queueing import is_in, undecided
+from mao.queueing import OF_THE_DATA, is_in, undecided
 from mao.run import PublicationState, Run
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from mao.dataset_cache import DatasetCache, Habits, Look
     from mao.fast_import import Made
@@ -33,8 +33,6 @@ _LARGE = 1_000_000
 """Bytes of a file from which it is left to its own node to fold, which need not fetch it for that..."""
 _PATIENCE = timedelta(hours=1)
 """...unless it has waited for so long."""
-_MOST = 200
-"""How many deliveries one fold takes."""
 _WINDOW, _SHARE = 2.0, 4.0
 """Seconds at most, and how many times a fold takes, that are waited for more to come when others publish, too."""
 _ABANDONED = 20.0
@@ -54,6 +52,7 @@ def deliver(node: LocalNode, cache: DatasetCache, tip: Tip, runs: Sequence[Run],
         before: those that are there already.
     """
     habits = cache.habits
+    habits.spoilt -= {inbox.ref_of(run.node, run.id) for run in runs}
     built = commit_apart(node, cache, tip, runs, before)
     commits = [run.publication.delivery for run in built if run.publication and run.publication.delivery]
     updates = [
@@ -144,11 +143,14 @@ def _is_left_to_us(run: Run) -> bool:
     return waits > _UNFOLDED or any(file.size > _LARGE for file in publication.files)
 
 
-def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Sequence[Run]) -> frozenset[str]:
+def fold(
+    node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Sequence[Run], *, once: bool = False
+) -> frozenset[str]:
     """Put what waits in the inbox onto the branch, and record those of `runs` that were among it.
 
     If somebody else changes the branch meanwhile, nothing happens, and it is to be tried again. Who finds something of
-    others there stays the one who folds: it has what is needed of the folders that they write to.
+    others there stays the one who folds, unless it is to be done `once`: it has what is needed of the folders that they
+    write to. What the remote refuses of it is found by folding less, and left to its own node.
 
     Returns:
         the ids of the runs that were recorded.
@@ -162,13 +164,17 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     gone = [one for one in deliveries if one.run not in made or made[one.run].clash is None or one.run in ours]
     updates = [Update(f"{HEADS}{tip.branch}", last, old=tip.commit or "")] if last else []
     removed = [Update(one.ref, "", old=one.commit) for one in gone]
-    goes_on = any(one.node != node.config.node for one in gone)
+    goes_on = not once and any(one.node != node.config.node for one in gone)
     if look.fold is not None and not goes_on:
         removed.append(Update(FOLD, "", old=look.fold))
     elif goes_on and last:
         removed.append(Update(FOLD, last, old=look.fold or "", forced=True))
-    if not _pushed(cache, updates, removed):
-        return frozenset()
+    try:
+        if not _pushed(cache, updates, removed):
+            return frozenset()
+    except OutsideFailed as error:
+        return _refused(node, cache, deliveries, ours, error)
+    cache.habits.most = MOST
     cache.habits.held = (last or look.fold or "") if goes_on else ""
     cache.habits.fold_seconds = time.monotonic() - begun
     cache.habits.left = look.inbox.keys() - {one.ref for one in gone}
@@ -176,6 +182,23 @@ def fold(node: LocalNode, cache: DatasetCache, tip: Tip, look: Look, runs: Seque
     told = {run: one for run, one in made.items() if run in ours}
     _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
     return frozenset((*told, *over))
+
+
+def _refused(
+    node: LocalNode, cache: DatasetCache, deliveries: Sequence[Delivery], ours: Mapping[str, Run], error: OutsideFailed
+) -> frozenset[str]:
+    """Have the next fold be smaller, or pass over the one delivery that the remote does not take onto its branch."""
+    if error.cause not in OF_THE_DATA or not deliveries:
+        raise error
+    cache.habits.most = max(1, len(deliveries) // 2)
+    if len(deliveries) > 1:
+        return frozenset()
+    (one,) = deliveries
+    cache.habits.spoilt |= {one.ref}
+    if one.run not in ours:
+        return frozenset()
+    recording.failed(node, [ours[one.run]], error)
+    return frozenset({one.run})
 
 
 def _made(
@@ -201,7 +224,8 @@ def _made(
 
 def _foldable(cache: DatasetCache, look: Look, delivered: set[str | None]) -> list[Delivery]:
     """What waits and is here with all its files, as it was `delivered` by us, or can be fetched, or has waited long."""
-    waiting = dict(sorted(look.inbox.items(), key=lambda item: item[0].rpartition("/")[2])[:_MOST])
+    taken = [(ref, commit) for ref, commit in look.inbox.items() if ref not in cache.habits.spoilt]
+    waiting = dict(sorted(taken, key=lambda item: item[0].rpartition("/")[2])[: cache.habits.most])
     # The cache may have been made anew since.
     here = cache.types(commit for commit in waiting.values() if commit in delivered)
     own = {commit for commit, kind in here.items() if kind == "commit"}

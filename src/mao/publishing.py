@@ -75,7 +75,7 @@ def publish(node: LocalNode, dataset: str) -> float | None:
         for run in under_way:
             by_remote.setdefault(run.publication.remote if run.publication else "", []).append(run)
         waits = [_to_remote(node, node.cache(dataset, remote), runs) for remote, runs in by_remote.items()]
-        if not by_remote and (cache := node.folds(dataset)) is not None:
+        if all(wait is None for wait in waits) and (cache := node.folds(dataset)) is not None:
             waits.append(_fold_for_others(node, cache))
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -120,9 +120,10 @@ def _advance(node: LocalNode, cache: DatasetCache, runs: list[Run], sent: list[R
     wait: float | None = None
     if any(is_in(run, PublicationState.DELIVERED) for run in runs):
         vanished, wait = folding.forward(node, cache, cache.tip() or tip, runs)
-        if vanished:
-            node.store.save(*(run.with_publication(state=PublicationState.PENDING) for run in vanished))
-            more = True
+        if vanished:  # it was folded without a commit, or the remote does not show what it takes
+            again = [run.with_publication(state=PublicationState.PENDING) for run in vanished]
+            node.store.save(*again)
+            more = bool(_to_branch(node, cache, cache.tip() or tip, again)[1]) or more
     return 0.0 if more else wait
 
 
@@ -133,7 +134,13 @@ def _still(node: LocalNode, runs: Sequence[Run]) -> list[Run]:
 
 
 def _keep(node: LocalNode, cache: DatasetCache, tip: Tip, run: Run) -> None:
-    ((run, made),) = commit_on(node, cache, tip, [run])
+    try:
+        ((run, made),) = commit_on(node, cache, tip, [run])
+    except OutsideFailed as error:
+        if error.cause not in OF_THE_DATA:
+            raise
+        recording.failed(node, [run], error)
+        return
     if made.clash is not None:
         recording.blocked(node, [run], made.clash)
     else:

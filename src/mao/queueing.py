@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from mao.errors import RemoteRewritten
-from mao.run import PublicationState, Run, RunState, parsed
+from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def on_the_way_to(node: LocalNode, dataset: str) -> list[Run]:
 
 def undecided(node: LocalNode, dataset: str) -> list[Run]:
     """The runs for `dataset` that wait for a decision: of what was tried before, something may have arrived."""
-    bodies = node.store.bodies("run", state=RunState.UNPUBLISHED, dataset=dataset.lower())
-    runs = (parsed(body) for _, body in bodies)
+    bodies = node.store.bodies("run", state=RunState.UNPUBLISHED, dataset=dataset.lower(), live="0")
+    runs = (Run.model_validate_json(body) for _, body in bodies)
     return [run for run in runs if is_in(run, PublicationState.BLOCKED)]
 
 

@@ -41,6 +41,7 @@ def _arrived(node: LocalNode, branch: str, run: Run, arrival: Arrival) -> tuple[
         files=described(files, arrival.beside, lfs_of(run)),
         delivered_at=(run.publication.delivered_at if run.publication else None) or moment,
         pushed_at=moment,
+        lost_at=None,
         **_SETTLED,
     )
     beside = ", ".join(map(display, arrival.beside.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mao.names import Name
@@ -106,6 +105,8 @@ class Publication(Value):
     """When the remote was known to hold the data."""
     pushed_at: Moment | None = None
     """When the branch was known to hold it."""
+    lost_at: Moment | None = None
+    """When it was decided that the branch may stay as it is, though its history has lost this."""
 
     def due(self, moment: datetime, longest: float) -> bool:
         """Whether it may be tried again at `moment`; no pause has more than `longest` seconds.
@@ -162,9 +163,3 @@ class Run(Value):
         if self.publication is None:
             raise AssertionError("the run has no publication")
         return self.model_copy(update={"publication": self.publication.model_copy(update=changes)})
-
-
-@lru_cache(maxsize=8192)
-def parsed(body: str) -> Run:
-    """The run that is given as JSON: those that wait, for weeks if need be, are read whenever anything is done."""
-    return Run.model_validate_json(body)

@@ -14,6 +14,7 @@ from mao.git import fetchable
 from mao.queueing import accepts_rewritten, asked_again, is_in, is_tried, undecided
 from mao.run import PublicationState, Run, RunState
 from mao.tree import Tree
+from mao.values import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,16 +63,35 @@ def _made_acquainted(node: LocalNode, cache: DatasetCache, tip: Tip, runs: list[
         raise rewritten(last.publication.commit or "" if last.publication else "")
     left = recording.found(node, cache, tip, runs, there)
     if accepted:
-        put_right(node, cache, compare(node, cache.dataset, there), there)
-    cache.remember(tip)
+        compared = compare(node, cache.dataset, there)
+        put_right(node, cache, compared, there)
+        give_up(node, compared.lost)
+    cache.acquaint(tip)
+    if accepted:  # it is decided for all of them, once
+        left = [run.with_publication(cause=None, message=None) if accepts_rewritten(run) else run for run in left]
+        node.store.save(*left)
     return left
+
+
+def give_up(node: LocalNode, lost: Sequence[Run]) -> None:
+    """Record of runs that were published that the branch has lost them, and that it was decided that it shall be so."""
+    for run in lost:
+        with node.locked("run", run.id):
+            latest = node.store.run(run.id)
+            if latest is not None and is_in(latest, PublicationState.PUBLISHED):
+                node.store.save(latest.with_publication(lost_at=now()))
 
 
 def _last_published(node: LocalNode, cache: DatasetCache) -> Run | None:
     """The newest run of this node that is in the dataset, as far as is known here."""
     found = (run for run in _runs(node, cache.dataset, RunState.SUCCEEDED, newest_first=True))
-    published = (run for run in found if is_in(run, PublicationState.PUBLISHED))
-    return next((run for run in published if run.publication and fetchable(run.publication.remote) == cache.url), None)
+    published = (run for run in found if is_in(run, PublicationState.PUBLISHED) and run.publication)
+    return next((run for run in published if _is_in(run, cache)), None)
+
+
+def _is_in(run: Run, cache: DatasetCache) -> bool:
+    publication = run.publication
+    return publication is not None and publication.lost_at is None and fetchable(publication.remote) == cache.url
 
 
 def newest(node: LocalNode, cache: DatasetCache, runs: Sequence[Run]) -> Tip:

@@ -5,12 +5,12 @@ What a call changed is stored when it returns.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from mao.installation import Clone, CloneState, Installation, Step
-from mao.run import ENDED, PublicationState, Run, parsed
+from mao.run import ENDED, PublicationState, Run
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, _MIGRATIONS)
         self._listeners: list[Callable[[], None]] = []
+        self._parsed: dict[str, Run] = {}
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called after each change, from the thread that made it."""
@@ -103,6 +104,8 @@ class Store:
 
         Without `flush` a power loss (not a kill) may undo it: for what would be found again by looking.
         """
+        if not (documents or request):
+            return
         with self._file.transaction(flush=flush):
             for document in documents:
                 self._write(_columns(document), document.model_dump_json(by_alias=True))
@@ -130,7 +133,7 @@ class Store:
 
     def run(self, run_id: str) -> Run | None:
         body = self.body("run", run_id)
-        return parsed(body) if body else None
+        return Run.model_validate_json(body) if body else None
 
     def installation(self, tool: str) -> Installation | None:
         body = self.body("installation", tool.lower())
@@ -142,7 +145,9 @@ class Store:
 
     def live_runs(self) -> list[Run]:
         """The runs about which something is still to be done, oldest first."""
-        return [parsed(body) for body in self._live("run")]
+        known = self._parsed  # those that wait, for weeks if need be, are read whenever anything is done
+        self._parsed = found = {body: known.get(body) or Run.model_validate_json(body) for body in self._live("run")}
+        return list(found.values())
 
     def live_installations(self) -> list[Installation]:
         """The installations whose attempt has not ended."""
@@ -201,10 +206,8 @@ class Store:
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
         """What has changed since the change number `after`, in order."""
-        rows = self._file.rows(
-            "SELECT seq, kind, key, body FROM documents WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
-        )
-        return [_event(row) for row in rows]
+        sql = "SELECT seq, kind, key, body FROM documents WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [_event(row) for row in self._file.rows(sql, after, limit)]
 
     def last_seq(self) -> int:
         """The number of the last change."""
@@ -214,12 +217,8 @@ class Store:
     def remember(self, request: IdempotentRequest) -> None:
         """Keep where the answer to `request` is; the first one stays."""
         with self._file.transaction():
-            self._file.rows(
-                "INSERT OR IGNORE INTO idempotency_keys (key, request, location) VALUES (?, ?, ?)",
-                request.key,
-                request.request,
-                request.location,
-            )
+            sql = "INSERT OR IGNORE INTO idempotency_keys (key, request, location) VALUES (?, ?, ?)"
+            self._file.rows(sql, *astuple(request))
 
     def forget_requests(self, before: datetime) -> None:
         """Forget the requests that came before a moment."""
@@ -258,6 +257,8 @@ class Store:
 
     def published(self, *runs: tuple[Run, dict[bytes, str]]) -> None:
         """Store runs, and which blobs this node published with each at which paths: all or nothing."""
+        if not runs:
+            return
         with self._file.transaction():
             for run, blobs in runs:
                 for path, blob in blobs.items():

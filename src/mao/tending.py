@@ -7,17 +7,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from mao import folding, recording
+from mao import folding, recording, settling
 from mao.bare_cache import url_of
 from mao.errors import MaoError
+from mao.git import fetchable
 from mao.queueing import held, on_the_way_to, undecided
 from mao.run import ENDED, PublicationState
 from mao.values import now
 from mao.workspace import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from mao.dataset_cache import DatasetCache
     from mao.local_node import LocalNode
     from mao.run import Run
 
@@ -29,18 +32,31 @@ _REQUESTS = timedelta(days=30)
 
 def tend(node: LocalNode) -> None:
     """Fold what waits in inboxes and nobody folds, make caches small again, remove what has been kept long enough."""
-    certain = {dataset for dataset, url in list(_cached(node)) if _tended(node, dataset, url)}
-    for run in _old_runs(node, node.config["runs.keep_data"]):
-        if run.dataset.lower() in certain and _is_published(run, node.config["runs.keep_data"]):
-            with node.locked("run", run.id):  # it may have been asked for again since it was read
-                if _is_published(node.store.run(run.id) or run, node.config["runs.keep_data"]):
-                    remove_tree(node.workspace.run_data(run.id))
-    for run in _old_runs(node, node.config["runs.keep_logs"]):
-        if _is_over(run, node.config["runs.keep_logs"]):
-            with node.locked("run", run.id):  # as above
-                if _is_over(node.store.run(run.id) or run, node.config["runs.keep_logs"]):
-                    remove_tree(node.workspace.run(run.id))
+    certain = {(dataset, url) for dataset, url in list(_cached(node)) if _tended(node, dataset, url)}
+    data, logs = node.config["runs.keep_data"], node.config["runs.keep_logs"]
+    for run in _old_runs(node, data):
+        if _is_certain(run, certain):
+            _remove(node, run, node.workspace.run_data(run.id), lambda run: _is_published(run, data))
+    for run in _old_runs(node, logs):
+        if _is_certain(run, certain) or run.publication is None or not node.workspace.run_data(run.id).exists():
+            _remove(node, run, node.workspace.run(run.id), lambda run: _is_over(run, logs))
     node.store.forget_requests(now() - _REQUESTS)
+
+
+def _is_certain(run: Run, certain: set[tuple[str, str]]) -> bool:
+    """Whether the remote of a run was seen to hold what it held."""
+    return run.publication is not None and (run.dataset.lower(), fetchable(run.publication.remote)) in certain
+
+
+def _remove(node: LocalNode, run: Run, directory: Path, may_go: Callable[[Run], bool]) -> None:
+    if not may_go(run):
+        return
+    with node.locked("run", run.id):  # it may have been asked for again since it was read
+        if may_go(node.store.run(run.id) or run):
+            try:
+                remove_tree(directory)
+            except OSError as error:  # the others go all the same
+                log.warning("%s could not be removed: %s", directory, error)
 
 
 def _cached(node: LocalNode) -> Iterator[tuple[str, str]]:
@@ -58,16 +74,23 @@ def _tended(node: LocalNode, dataset: str, url: str) -> bool:
         if tip is None:
             return False
         try:
+            tip, runs = settling.known(node, cache, on_the_way_to(node, dataset), [])
             look = cache.look(tip.branch)
-            tip, runs = recording.settle(node, cache, tip, on_the_way_to(node, dataset), look)
+            tip, runs = recording.settle(node, cache, tip, runs, look)
             if look.inbox and folding.is_for_us(cache, look, runs):
-                folding.fold(node, cache, tip, look, [*runs, *undecided(node, dataset)])
+                folding.fold(node, cache, tip, look, [*runs, *undecided(node, dataset)], once=True)
             if not on_the_way_to(node, dataset) and cache.is_large():
-                cache.fill()
+                _make_anew(cache)
         except MaoError as error:
             log.warning("dataset %s could not be tended: %s", dataset, error.detail)
             return False
         return True
+
+
+def _make_anew(cache: DatasetCache) -> None:
+    known = cache.tip()
+    if cache.fill() == known:  # in whose history nothing has to be looked for again
+        cache.acquaint(known)
 
 
 def _old_runs(node: LocalNode, days: float) -> Iterator[Run]:
@@ -87,7 +110,9 @@ def _old_runs(node: LocalNode, days: float) -> Iterator[Run]:
 
 def _is_published(run: Run, days: float) -> bool:
     """Whether the branch has had the run's files for so many days."""
-    moment = run.publication.pushed_at if run.publication else None
+    if run.publication is None or run.publication.lost_at is not None:
+        return False
+    moment = run.publication.pushed_at
     return moment is not None and moment <= now() - timedelta(days=days) and not _on_this_node_only(run)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mao import recording, registering, settling
 from mao.data_directory import publishable
 from mao.git import fetchable
-from mao.queueing import asked_again, held, is_in
+from mao.queueing import asked_again, held, is_in, undecided
 from mao.run import PublicationState, Run
 from mao.values import Moment, Value, display
 
@@ -80,10 +80,12 @@ def verify(node: LocalNode, dataset: str, *, republish: bool = False) -> Verific
         stopped = settling.stopped(node, found.name)
         missing = [_missing(node, run) for run in compared.lost]
         if republish:
-            _accept(node, cache, tip, [*runs, *stopped], there, compared)
+            _accept(node, cache, tip, [*runs, *undecided(node, found.name)], there, compared)
             for run, one in zip(compared.lost, missing, strict=True):
                 if one.can_be_republished:
                     _send_again(node, found, run, compared)
+                else:
+                    settling.give_up(node, [run])
             missing = [one.model_copy(update={"republished": one.can_be_republished}) for one in missing]
         return Verification(
             dataset=found.name,
@@ -132,7 +134,7 @@ def _accept(
                 recording.arrived(node, tip.branch, [(run, there[run.id])])
             else:
                 settling.go_on(node, run)
-    cache.remember(tip)
+    cache.acquaint(tip)
 
 
 def _send_again(node: LocalNode, dataset: Dataset, run: Run, compared: Compared) -> None:
@@ -143,6 +145,7 @@ def _send_again(node: LocalNode, dataset: Dataset, run: Run, compared: Compared)
         files = latest.publication.files
         later = [file.path for file in files if (last := compared.last.get(file.path)) and last.id > run.id]
         settled = {"cause": None, "message": None, "commit": None, "base": None, "delivery": None}
-        unknown = {"delivered_at": None, "pushed_at": None}
+        here = {display(file.path) for file in publishable(node.workspace.run_data(run.id))[0]}
+        unknown = {"delivered_at": None, "pushed_at": None, "files": tuple(f for f in files if f.path in here)}
         again = asked_again(latest, remote=dataset.url, superseded=tuple(later), **settled, **unknown)
         node.store.save(again)
