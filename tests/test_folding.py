@@ -398,3 +398,27 @@ def test_of_a_run_whose_files_are_gone_nothing_is_claimed_and_the_others_go_on(
     assert (alpha.state(gone), alpha.publication(gone).cause) == ("waiting", "file-changed")
     assert [file.path for file in alpha.publication(gone).files] == ["gone.txt", "left.txt"]
     assert "left.txt" not in published(remote)
+
+
+def test_a_fold_that_lost_a_race_is_finished_in_small_parts_without_waiting(
+    tmp_path: Path, alpha: Publisher, remote: Path
+) -> None:
+    git("clone", "--quiet", remote, tmp_path / "other", cwd=tmp_path)
+    quicker = commit(tmp_path / "other", {"quicker.txt": "x"})
+    git("push", "--quiet", remote, "HEAD:refs/heads/side", cwd=tmp_path / "other")
+    runs = [delivered(alpha, {f"{number}.txt": "x"}) for number in range(10)]
+    hook = remote / "hooks" / "pre-receive"
+    moved = f"env -u GIT_QUARANTINE_PATH git update-ref refs/heads/main {quicker}"
+    hook.write_text(f"#!/bin/sh\ntest -e {tmp_path}/once || {{ touch {tmp_path}/once; {moved}; }}\n")
+    hook.chmod(0o755)
+    alpha.look_now()
+
+    wait = alpha.publish()
+    assert wait is not None
+    assert wait <= 0.1
+    assert {alpha.state(run) for run in runs} == {"delivered"}
+    for parts in (8, 10):
+        alpha.look_now()
+        alpha.publish()
+        assert sum(alpha.state(run) == "published" for run in runs) == parts
+    assert git("merge-base", "main", quicker, cwd=remote) == quicker
