@@ -422,3 +422,18 @@ def test_a_fold_that_lost_a_race_is_finished_in_small_parts_without_waiting(
         alpha.publish()
         assert sum(alpha.state(run) == "published" for run in runs) == parts
     assert git("merge-base", "main", quicker, cwd=remote) == quicker
+
+
+def test_more_than_a_fold_takes_is_folded_in_order_and_what_cannot_be_folded_comes_last(
+    alpha: Publisher, remote: Path
+) -> None:
+    for number in range(3):
+        git("update-ref", f"{INBOX}/somebody/0{number}", "main", cwd=remote)
+    runs = [delivered(alpha, {f"{number}.txt": "x"}) for number in range(9)]
+    for _ in range(6):
+        alpha.cache.habits.most = 4
+        alpha.look_now()
+        alpha.publish()
+
+    assert list(reversed(trailers(remote, "MAO-Run")))[-9:] == runs
+    assert refs(remote) == [f"{INBOX}/somebody/0{number}" for number in range(3)]

@@ -23,6 +23,7 @@ from mao.values import now
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from mao.dataset_cache import DatasetCache, Habits, Look
     from mao.fast_import import Made
@@ -161,7 +162,7 @@ def fold(
     """
     begun = time.monotonic()
     here = {run.publication.delivery for run in runs if run.publication and is_in(run, PublicationState.DELIVERED)}
-    deliveries = _foldable(cache, look, here)
+    looked_at, deliveries = _foldable(cache, look, here)
     ours = {run.id: run for run in runs}
     made, over = _made(node, cache, tip, deliveries, ours)
     last = next((one.commit for one in reversed(made.values()) if one.commit), None)
@@ -183,7 +184,7 @@ def fold(
     cache.habits.most = MOST
     cache.habits.held = (last or look.fold or "") if goes_on else ""
     cache.habits.fold_seconds = time.monotonic() - begun
-    cache.habits.left = look.inbox.keys() - {one.ref for one in gone}
+    cache.habits.left = (cache.habits.left & look.inbox.keys() | looked_at) - {one.ref for one in gone}
     recording.arrived(node, tip.branch, [(ours[run], one) for run, one in over.items() if run in ours])
     told = {run: one for run, one in made.items() if run in ours}
     _record(node, cache, Tip(tip.branch, last or tip.commit), [(ours[run], one) for run, one in told.items()])
@@ -228,10 +229,12 @@ def _made(
     return dict(zip((one.run for one in deliveries), made, strict=True)), over
 
 
-def _foldable(cache: DatasetCache, look: Look, delivered: set[str | None]) -> list[Delivery]:
-    """What waits and is here with all its files, as it was `delivered` by us, or can be fetched, or has waited long."""
+def _foldable(cache: DatasetCache, look: Look, delivered: set[str | None]) -> tuple[AbstractSet[str], list[Delivery]]:
+    """The refs that were looked at; what of it is here with all its files, as it was `delivered` by us, or fetched."""
     taken = [(ref, commit) for ref, commit in look.inbox.items() if ref not in cache.habits.spoilt]
-    waiting = dict(sorted(taken, key=lambda item: item[0].rpartition("/")[2])[: cache.habits.most])
+    # Oldest first, but for what could not be folded before: however much that is, the others go on.
+    order = sorted(taken, key=lambda item: (item[0] in cache.habits.left, item[0].rpartition("/")[2]))
+    waiting = dict(order[: cache.habits.most])
     # The cache may have been made anew since.
     here = cache.types(commit for commit in waiting.values() if commit in delivered)
     own = {commit for commit, kind in here.items() if kind == "commit"}
@@ -245,7 +248,7 @@ def _foldable(cache: DatasetCache, look: Look, delivered: set[str | None]) -> li
     late = [one for one in large if abs(now() - one.author.moment) > _PATIENCE]  # a clock may have run ahead
     if late:
         cache.bring_files({file.oid for one in late for file in one.files} & lacking)
-    return [one for one in deliveries if one not in large or one in late]
+    return waiting.keys(), [one for one in deliveries if one not in large or one in late]
 
 
 def _additions(node: LocalNode, deliveries: Sequence[Delivery]) -> list[Addition]:
