@@ -116,7 +116,7 @@ def present(cache: DatasetCache) -> Tip:
 
 def stopped(node: LocalNode, dataset: str) -> list[Run]:
     """The runs whose data is not published until somebody has decided about the rewritten history of `dataset`."""
-    return [run for run in _runs(node, dataset, RunState.UNPUBLISHED) if is_stopped(run)]
+    return [run for run in undecided(node, dataset) if is_stopped(run)]
 
 
 def is_stopped(run: Run) -> bool:
