@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mao import publishing
-from mao.config import SETTINGS, load
+from mao.config import load
 from mao.daemon import Daemon
 from mao.data_directory import make_durable
 from mao.local_node import opened
 from mao.run import Run, RunState
+from mao.settings import SETTINGS
 from mao.values import new_id, now
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from mao.catalogue import Tool, tool_key
 from mao.definition_file import load
 from mao.installation import Attempt, Installation, InstallationState, Step
 from mao.registries.sqlite import SqliteRegistry
+from mao.registry import Edit
 from mao.store import Store
 from mao.values import new_id, now
 from support import ServedNode, bare, commit, eventually, free_port, tool_files
@@ -79,7 +80,7 @@ def prepare(home: Path, tools: int) -> None:
             registered_by="alpha",
             registered_at=moment,
         )
-        registry.put(tool_key(name), tool.model_dump_json(by_alias=True).encode(), if_revision=0)
+        registry.write(Edit(tool_key(name), tool.model_dump_json(by_alias=True).encode(), 0))
         if i < 100:  # as the goal has it
             attempt = Attempt(
                 id=new_id(),

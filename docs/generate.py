@@ -19,9 +19,9 @@ import click
 
 from mao import errors
 from mao.cli import mao
-from mao.config import SETTINGS
 from mao.definition_schema import json_schema
 from mao.failures import FAILURES, pause
+from mao.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 import pytest
 
+from keys import put
 from mao import cloning
 from mao.git import MARKER
 from mao.processes import marked
@@ -46,7 +47,7 @@ def cloned(node: Serving, name: str = "numbers", **more: Any) -> Any:
 def put_dataset(node: Serving, url: str) -> None:
     """Register a dataset `far` without asking its remote."""
     dataset = {"name": "far", "url": url, "registered_by": "alpha", "registered_at": "2026-01-01T00:00:00Z"}
-    revision = node.node.registry.put("/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
+    revision = put(node.node.registry, "/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
     node.node.mirror.catch_up(revision)
 
 
@@ -350,7 +351,7 @@ def test_git_does_not_go_on_where_what_it_does_cannot_be_recorded(
             "registered_by": "a",
             "registered_at": "2026-01-01T00:00:00Z",
         }
-        revision = node.registry.put("/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
+        revision = put(node.registry, "/mao/v1/datasets/far", json.dumps(dataset).encode(), if_revision=0)
         node.mirror.catch_up(revision)
         cloning.request_clone(node, "far")
         with pytest.raises(apsw.ConnectionClosedError):

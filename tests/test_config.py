@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mao.config import SETTINGS, config_file, load
+from mao.config import config_file, load
 from mao.errors import BadSetting
+from mao.settings import SETTINGS
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -76,7 +77,7 @@ def test_values_of_every_kind_can_stand_in_a_file(tmp_path: Path) -> None:
         *(("node.home", text) for text in ("", "~nobody-of-that-name/mao")),
         *(("server.listen", text) for text in ("", "8080", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1")),
         *(("server.listen", text) for text in ("0.0.0.0:8080", "example.org:80", ":8080", "127.0.0.1:\u00b2")),
-        ("registry.url", "etcd://127.0.0.1:2379"),
+        ("registry.url", "etcd://127.0.0.1"),
         *(("runs.limit", text) for text in ("0", "-1", "1.5", "many", "", "\u00b2")),
         *(("runs.log_limit", text) for text in ("", "10 XB", "MB", "-1 MB", "1.5 MB", "10 MB MB")),
         *(("git.time_limit", text) for text in ("0", "-1", "nan", "inf", "1e9", "soon", "")),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keys import delete, put
 from mao.errors import StaleRevision
 from mao.mirror import PREFIX, Mirror
 from mao.registries.sqlite import SqliteRegistry
@@ -46,9 +47,9 @@ def change_at_random(registry: SqliteRegistry, seed: int, times: int) -> None:
         present = registry.get(key)
         try:
             if present and chance.random() < 0.5:
-                registry.delete(key, if_revision=present.revision)
+                delete(registry, key, if_revision=present.revision)
             else:
-                registry.put(key, chance.randbytes(8), if_revision=present.revision if present else 0)
+                put(registry, key, chance.randbytes(8), if_revision=present.revision if present else 0)
         except StaleRevision:
             continue
 
@@ -77,7 +78,7 @@ def test_a_mirror_shows_what_the_registry_holds_after_many_change_it_at_once(
 
 def test_a_mirror_of_more_than_a_page_is_whole(registry: SqliteRegistry) -> None:
     for number in range(1100):
-        registry.put(f"{PREFIX}tools/{number:05}", b"", if_revision=0)
+        put(registry, f"{PREFIX}tools/{number:05}", b"", if_revision=0)
     mirror = Mirror(registry, lambda _: None)
     assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(1100)]
 
@@ -85,18 +86,18 @@ def test_a_mirror_of_more_than_a_page_is_whole(registry: SqliteRegistry) -> None
 def test_who_changed_something_reads_it_back(registry: SqliteRegistry, mirror: Mirror) -> None:
     revision = 0
     for number in range(50):
-        revision = registry.put(A, b"%d" % number, if_revision=revision)
+        revision = put(registry, A, b"%d" % number, if_revision=revision)
         mirror.catch_up(revision)
         found = mirror.get(A)
         assert found is not None
         assert (found.value, found.revision) == (b"%d" % number, revision)
-    mirror.catch_up(registry.delete(A, if_revision=revision))
+    mirror.catch_up(delete(registry, A, if_revision=revision))
     assert mirror.get(A) is None
 
 
 def test_entries_come_in_pages(registry: SqliteRegistry, mirror: Mirror) -> None:
     for key in (A, B, C, PREFIX + "datasets/a", PREFIX + "tools0"):
-        revision = registry.put(key, b"", if_revision=0)
+        revision = put(registry, key, b"", if_revision=0)
     mirror.catch_up(revision)
     tools = PREFIX + "tools/"
     assert [entry.key for entry in mirror.entries(tools)] == [A, B, C]
@@ -112,18 +113,18 @@ def test_entries_come_in_pages(registry: SqliteRegistry, mirror: Mirror) -> None
 def test_what_lies_elsewhere_in_the_registry_is_not_mirrored(
     registry: SqliteRegistry, mirror: Mirror, told: list[Change]
 ) -> None:
-    registry.put("/other", b"", if_revision=0)
-    mirror.catch_up(registry.put(A, b"", if_revision=0))
+    put(registry, "/other", b"", if_revision=0)
+    mirror.catch_up(put(registry, A, b"", if_revision=0))
     assert mirror.get("/other") is None
     assert [entry.key for entry in mirror.entries(PREFIX)] == [A]
     assert [change.key for change in told if change.key != A] == []
 
 
 def test_it_tells_what_has_changed_since_and_what_is_gone(registry: SqliteRegistry, mirror: Mirror) -> None:
-    first = registry.put(A, b"1", if_revision=0)
-    second = registry.put(B, b"1", if_revision=0)
-    third = registry.delete(A, if_revision=first)
-    fourth = registry.put(B, b"2", if_revision=second)
+    first = put(registry, A, b"1", if_revision=0)
+    second = put(registry, B, b"1", if_revision=0)
+    third = delete(registry, A, if_revision=first)
+    fourth = put(registry, B, b"2", if_revision=second)
     mirror.catch_up(fourth)
 
     def told(revision: int) -> list[tuple[str, bytes | None, int]]:
@@ -132,7 +133,7 @@ def test_it_tells_what_has_changed_since_and_what_is_gone(registry: SqliteRegist
     assert told(0) == told(second) == [(A, None, third), (B, b"2", fourth)]
     assert told(third) == [(B, b"2", fourth)]
     assert told(fourth) == []
-    fifth = registry.put(A, b"3", if_revision=0)
+    fifth = put(registry, A, b"3", if_revision=0)
     mirror.catch_up(fifth)
     assert told(second) == [(B, b"2", fourth), (A, b"3", fifth)]
 
@@ -145,7 +146,7 @@ def test_an_answer_is_computed_again_only_when_something_has_changed(registry: S
         return computed[-1]
 
     assert [mirror.cached("count", compute) for _ in range(3)] == [0, 0, 0]
-    mirror.catch_up(registry.put(A, b"", if_revision=0))
+    mirror.catch_up(put(registry, A, b"", if_revision=0))
     assert [mirror.cached("count", compute) for _ in range(3)] == [1, 1, 1]
     assert computed == [0, 1]
     assert mirror.cached("other", lambda: "x") == "x"
@@ -154,8 +155,8 @@ def test_an_answer_is_computed_again_only_when_something_has_changed(registry: S
 
 def test_a_mirror_that_has_fallen_too_far_behind_lists_anew(tmp_path: Path) -> None:
     registry = SqliteRegistry(tmp_path / "registry.sqlite", kept_changes=3)
-    gone = registry.put(A, b"1", if_revision=0)
-    changed = registry.put(B, b"1", if_revision=0)
+    gone = put(registry, A, b"1", if_revision=0)
+    changed = put(registry, B, b"1", if_revision=0)
     told: list[Change] = []
     begun, go_on = threading.Event(), threading.Event()
 
@@ -165,20 +166,20 @@ def test_a_mirror_that_has_fallen_too_far_behind_lists_anew(tmp_path: Path) -> N
         go_on.wait(PATIENCE)
 
     mirror = Mirror(registry, slowly)
-    registry.put(C, b"1", if_revision=0)
+    put(registry, C, b"1", if_revision=0)
     assert begun.wait(PATIENCE)
-    registry.delete(A, if_revision=gone)
-    changed = registry.put(B, b"2", if_revision=changed)
+    delete(registry, A, if_revision=gone)
+    changed = put(registry, B, b"2", if_revision=changed)
     for number in range(8):  # comes and goes without having been seen
-        registry.delete(PREFIX + "tools/d", if_revision=registry.put(PREFIX + "tools/d", b"", if_revision=0))
-        changed = registry.put(B, b"%d" % number, if_revision=changed)
-    last = registry.delete(PREFIX + "tools/d", if_revision=registry.put(PREFIX + "tools/d", b"", if_revision=0))
+        delete(registry, PREFIX + "tools/d", if_revision=put(registry, PREFIX + "tools/d", b"", if_revision=0))
+        changed = put(registry, B, b"%d" % number, if_revision=changed)
+    last = delete(registry, PREFIX + "tools/d", if_revision=put(registry, PREFIX + "tools/d", b"", if_revision=0))
     go_on.set()
     mirror.catch_up(last)
     held, revision = registry.entries(PREFIX)
     assert (mirror.entries(PREFIX), mirror.revision) == (held, revision)
     assert [change.key for change in mirror.changed_since(3)] == [B, A]
-    final = registry.put(A, b"back", if_revision=0)
+    final = put(registry, A, b"back", if_revision=0)
     mirror.catch_up(final)
     assert mirror.revision == final
     registry.close()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keys import put
 from mao import registering
 from mao.errors import (
     BadDefinition,
@@ -217,7 +218,7 @@ def test_what_another_node_registered_is_its_own(node: LocalNode, tool: Path) ->
         foreign = value.model_copy(update={"registered_by": "beta"}).model_dump_json(by_alias=True).encode()
         entry = node.mirror.get(f"/mao/v1/{key}")
         assert entry is not None
-        node.mirror.catch_up(node.registry.put(f"/mao/v1/{key}", foreign, if_revision=entry.revision))
+        node.mirror.catch_up(put(node.registry, f"/mao/v1/{key}", foreign, if_revision=entry.revision))
 
     with pytest.raises(Denied, match="beta"):
         registering.withdraw_tool(node, "probe")

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "fields.py": "test_definition_file.py",
     "installation.py": "test_store.py",
     "local_node.py": "test_crashes.py",
+    "settings.py": "test_config.py",
     "settling.py": "test_verifying.py",
     "registry.py": "registries/test_contract.py",
     "retry.py": "test_failures.py",

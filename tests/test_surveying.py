@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import settings
+from keys import put
 from mao.catalogue import Dataset, dataset_key
 from mao.errors import DatasetNotFound
 from mao.growth import Source, WarningKind
@@ -78,7 +79,7 @@ def test_a_remote_that_never_answers_is_not_waited_for_without_end(tmp_path: Pat
     hasty = {"git.allow_http": "true", "git.time_limit": "0.5"}
     with hanging_server() as (url, _), opened(settings(tmp_path / "home", **hasty)) as node:
         dataset = Dataset(name="data", url=url, registered_by="alpha", registered_at=now())
-        node.mirror.catch_up(node.registry.put(dataset_key("data"), dataset.model_dump_json().encode(), if_revision=0))
+        node.mirror.catch_up(put(node.registry, dataset_key("data"), dataset.model_dump_json().encode(), if_revision=0))
         published(node, 3 * MB)
         grown = survey(node, "data")
         assert (grown.source, grown.size) == (Source.OWN_RUNS, 3 * MB)

@@ -1,4 +1,4 @@
-"""What nodes share: the tools and datasets that are registered, under which keys."""
+"""What nodes share: the tools and datasets that are registered, and the nodes themselves, under which keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mao.values import Moment, Value
 
 TOOLS = "/mao/v1/tools/"
 DATASETS = "/mao/v1/datasets/"
+NODES = "/mao/v1/nodes/"
 
 
 class Tool(Value):
@@ -40,6 +41,21 @@ class Dataset(Value):
     registered_at: Moment
 
 
+class Node(Value):
+    """A node as the others see it; its key is leased, and gone when the node is."""
+
+    name: Name
+    id: str
+    """Of its home (UUID): tells a node that was started again from another one that has taken its name."""
+    url: str | None = None
+    """Where other nodes of the cluster reach its API, with TLS; None if they do not."""
+    version: str
+    tools: dict[Name, str]
+    """The installed tools, each with its commit."""
+    since: Moment
+    """When it was started."""
+
+
 def tool_key(name: str) -> str:
     """The registry key of a tool: names are unique without regard to case."""
     return TOOLS + name.lower()
@@ -48,3 +64,8 @@ def tool_key(name: str) -> str:
 def dataset_key(name: str) -> str:
     """The registry key of a dataset: names are unique without regard to case."""
     return DATASETS + name.lower()
+
+
+def node_key(name: str) -> str:
+    """The registry key of a node: names are unique without regard to case."""
+    return NODES + name.lower()

@@ -3,23 +3,21 @@
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
     │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
-    │   └── IdempotencyKeyReused
+    │   └── IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
-    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound
+    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound
     │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
-    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision
-    │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning
-    │   └── RemoteRewritten, PathClash, PathTaken
+    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
+    │   └── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
-    │   └── NodeUnreachable, DiskFull, Stopping
+    │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        └── ForeignHost, ForeignOrigin
+        └── ForeignHost, ForeignOrigin, InvitationRefused
 
-The class name gives the code that travels (`ToolNotFound` is `tool-not-found`). Anything that is not a
-`MaoError` is a bug: 500, exit 1. A tool that fails is no error at all but a run in state `failed`.
+`ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
 
 from __future__ import annotations
@@ -138,6 +136,10 @@ class IdempotencyKeyReused(InvalidRequest):
     """The same Idempotency-Key came with another request."""
 
 
+class ValueTooLarge(InvalidRequest):
+    """It is more than the registry takes."""
+
+
 class ToolNotFound(NotFound):
     """No such tool is registered."""
 
@@ -152,6 +154,10 @@ class CommandNotFound(NotFound):
 
 class RunNotFound(NotFound):
     """No such run is known on this node."""
+
+
+class NodeNotFound(NotFound):
+    """No such node is in the cluster now."""
 
 
 class NotInstalled(NotFound):
@@ -196,6 +202,10 @@ class TagMoved(Conflict):
 
 class StaleRevision(Conflict):
     """What was to be changed has changed since it was read."""
+
+
+class NodeTaken(Conflict):
+    """Another node of the cluster has this node's name."""
 
 
 class AlreadyInstalled(Conflict):
@@ -262,6 +272,14 @@ class Stopping(Unavailable):
     """The node is stopping."""
 
 
+class RegistryUnavailable(Unavailable):
+    """The registry cannot be reached, or not enough of its members can."""
+
+
+class RegistryFull(Unavailable):
+    """The registry has reached its quota and takes nothing more."""
+
+
 class ForeignHost(Denied):
     """The request names a host that this node does not serve."""
 
@@ -270,13 +288,13 @@ class ForeignOrigin(Denied):
     """The request comes from a web page of another origin."""
 
 
-def _tree(root: type[MaoError]) -> dict[str, type[MaoError]]:
-    found = {root.code(): root}
-    for child in root.__subclasses__():
-        found |= _tree(child)
-    return found
+class InvitationRefused(Denied):
+    """The invitation is not valid, or not any more."""
 
 
 def by_code() -> dict[str, type[MaoError]]:
     """Every class of error by its code, so that a client can raise what the server raised."""
-    return _tree(MaoError)
+    found: list[type[MaoError]] = [MaoError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return {kind.code(): kind for kind in found}

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mao.executor import Executor
     from mao.registry import Registry
 
-REGISTRIES: dict[str, Callable[[Workspace], Registry]] = {
-    "sqlite": lambda workspace: SqliteRegistry(workspace.registry),
+REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
+    "sqlite": lambda _, workspace: SqliteRegistry(workspace.registry),
 }
 EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
     "process": lambda workspace: ProcessExecutor(wake=workspace.wake),
@@ -54,7 +54,7 @@ class LocalNode:
         self.workspace.prepare()
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
-        self.registry = REGISTRIES[self.config["registry.url"].partition(":")[0]](self.workspace)
+        self.registry = REGISTRIES[self.config["registry.url"].partition(":")[0]](self.config, self.workspace)
         closing.callback(self.registry.close)
         self.mirror = Mirror(self.registry, lambda _: self._changed())
         self.executor = EXECUTORS["process"](self.workspace)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bisect
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mao.errors import StaleRevision
-from mao.registry import Change, Entry
+from mao.registry import Change, Entry, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ class Mirror:
         self._deleted: dict[str, Change] = {}
         self._cached: dict[str, tuple[int, Any]] = {}
         self._by_key, self.revision = self._listed()
+        self._in_touch = time.monotonic()
         self._keys = sorted(self._by_key)
         self._thread = threading.Thread(target=self._follow, name="registry watch", daemon=True)
         self._thread.start()
@@ -49,8 +51,8 @@ class Mirror:
     def _follow(self) -> None:
         while True:
             try:
-                for change in self._registry.watch(PREFIX, after=self.revision):
-                    self._take(change)
+                for progress in self._registry.watch(PREFIX, after=self.revision):
+                    self._take(progress)
             except StaleRevision:
                 self._list_anew()
             else:
@@ -61,20 +63,22 @@ class Mirror:
         gone = [Change(key, None, revision) for key in self._by_key if key not in found]
         # What is later than the first page of the list comes again by the watch.
         come = [Change(e.key, e.value, e.revision) for e in found.values() if self.revision < e.revision <= revision]
-        for change in sorted([*gone, *come], key=lambda change: change.revision):
-            self._take(change)
-        self._reach(revision)
+        changes = tuple(sorted([*gone, *come], key=lambda change: change.revision))
+        self._take(Progress(revision, changes))
 
-    def _take(self, change: Change) -> None:
+    def _take(self, progress: Progress) -> None:
         with self._arrived:
-            self._apply(change)
-            self._reach(change.revision)
-        self._told(change)
-
-    def _reach(self, revision: int) -> None:
-        with self._arrived:
-            self.revision = revision
+            for change in progress.changes:
+                self._apply(change)
+            self.revision = progress.revision
+            self._in_touch = time.monotonic()
             self._arrived.notify_all()
+        for change in progress.changes:
+            self._told(change)
+
+    def age(self) -> float:
+        """Seconds since the registry was last in touch: what is told here held at that moment."""
+        return time.monotonic() - self._in_touch
 
     def _apply(self, change: Change) -> None:
         known = self._by_key.get(change.key)

@@ -19,6 +19,7 @@ from mao.errors import (
 from mao.git import fetchable
 from mao.names import name_fault, nearest
 from mao.reading import check_remote, read, resolve
+from mao.registry import Edit
 from mao.values import now
 
 if TYPE_CHECKING:
@@ -85,9 +86,7 @@ def register_tool(
 
 def _put_tool(node: LocalNode, tool: Tool, if_revision: int) -> int:
     try:
-        return node.registry.put(
-            tool_key(tool.name), tool.model_dump_json(by_alias=True).encode(), if_revision=if_revision
-        )
+        return node.registry.write(Edit(tool_key(tool.name), tool.model_dump_json(by_alias=True).encode(), if_revision))
     except StaleRevision:
         if if_revision:
             raise
@@ -111,7 +110,7 @@ def _register_dataset_of(node: LocalNode, tool: Tool) -> None:
         if tool.name not in dataset.produced_by:
             dataset = dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)})
         with suppress(StaleRevision):  # another tool of this dataset was registered just now: look again
-            node.registry.put(key, dataset.model_dump_json().encode(), if_revision=present.revision if present else 0)
+            node.registry.write(Edit(key, dataset.model_dump_json().encode(), present.revision if present else 0))
             return
 
 
@@ -138,7 +137,7 @@ def announce_head(node: LocalNode, name: str) -> None:
     if tip is not None and tip.commit not in {None, dataset.head}:
         told = dataset.model_copy(update={"head": tip.commit, "updated_at": now()})
         with suppress(StaleRevision):
-            node.registry.put(entry.key, told.model_dump_json().encode(), if_revision=entry.revision)
+            node.registry.write(Edit(entry.key, told.model_dump_json().encode(), entry.revision))
 
 
 def register_dataset(node: LocalNode, name: str, url: str, description: str = "") -> Dataset:
@@ -160,7 +159,7 @@ def register_dataset(node: LocalNode, name: str, url: str, description: str = ""
     node.git.run("ls-remote", "--heads", "--", fetchable(url), cwd=node.workspace.temporary)
     dataset = Dataset(name=name, url=url, description=description, registered_by=node.config.node, registered_at=now())
     try:
-        revision = node.registry.put(dataset_key(name), dataset.model_dump_json().encode(), if_revision=0)
+        revision = node.registry.write(Edit(dataset_key(name), dataset.model_dump_json().encode(), 0))
     except StaleRevision:
         raise NameTaken(f"The dataset '{name}' was registered by another node just now.") from None
     node.mirror.catch_up(revision)
@@ -178,9 +177,7 @@ def withdraw_tool(node: LocalNode, name: str, *, if_revision: int | None = None)
     if present is None:
         raise ToolNotFound(_unknown("tool", name, (tool.name for tool in tools(node))))
     _own(node, Tool.model_validate_json(present.value))
-    revision = node.registry.delete(
-        tool_key(name), if_revision=present.revision if if_revision is None else if_revision
-    )
+    revision = node.registry.write(Edit(tool_key(name), None, present.revision if if_revision is None else if_revision))
     node.mirror.catch_up(revision)
 
 
@@ -199,8 +196,8 @@ def withdraw_dataset(node: LocalNode, name: str, *, if_revision: int | None = No
     users = [tool.name for tool in tools(node) if tool.dataset.lower() == name.lower()]
     if users:
         raise DatasetTaken(f"'{name}' is the dataset of {', '.join(users)}. Withdraw that first.")
-    revision = node.registry.delete(
-        dataset_key(name), if_revision=present.revision if if_revision is None else if_revision
+    revision = node.registry.write(
+        Edit(dataset_key(name), None, present.revision if if_revision is None else if_revision)
     )
     node.mirror.catch_up(revision)
 

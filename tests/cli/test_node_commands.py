@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.place import alone, serving
-from mao.config import SETTINGS
+from mao.settings import SETTINGS
 from support import PATIENCE, free_port
 
 

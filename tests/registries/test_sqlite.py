@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keys import delete, put
 from mao.errors import StaleRevision
 from mao.registries.sqlite import SqliteRegistry
 
@@ -15,39 +16,39 @@ if TYPE_CHECKING:
 
 def test_revisions_and_entries_survive_being_closed(tmp_path: Path) -> None:
     registry = SqliteRegistry(tmp_path / "registry.sqlite")
-    first = registry.put("/a", b"1", if_revision=0)
-    second = registry.put("/b", b"2", if_revision=0)
-    gone = registry.delete("/b", if_revision=second)
+    first = put(registry, "/a", b"1", if_revision=0)
+    second = put(registry, "/b", b"2", if_revision=0)
+    gone = delete(registry, "/b", if_revision=second)
     registry.close()
     registry = SqliteRegistry(tmp_path / "registry.sqlite")
     entries, revision = registry.entries("/")
     assert [(entry.key, entry.revision) for entry in entries] == [("/a", first)]
     assert revision == gone
     with pytest.raises(StaleRevision):
-        registry.put("/a", b"3", if_revision=0)
-    assert registry.put("/a", b"3", if_revision=first) == gone + 1
+        put(registry, "/a", b"3", if_revision=0)
+    assert put(registry, "/a", b"3", if_revision=first) == gone + 1
     registry.close()
 
 
 def test_a_watch_goes_on_where_it_was_after_the_file_was_closed(tmp_path: Path) -> None:
     registry = SqliteRegistry(tmp_path / "registry.sqlite")
-    seen = [registry.put(f"/{number}", b"", if_revision=0) for number in range(3)]
+    seen = [put(registry, f"/{number}", b"", if_revision=0) for number in range(3)]
     registry.close()
     registry = SqliteRegistry(tmp_path / "registry.sqlite")
     watch = registry.watch("/", after=seen[0])
-    assert [next(watch).revision for _ in range(2)] == seen[1:]
-    registry.put("/more", b"", if_revision=0)
-    assert next(watch).key == "/more"
+    assert [change.revision for change in next(watch).changes] == seen[1:]
+    put(registry, "/more", b"", if_revision=0)
+    assert [change.key for change in next(watch).changes] == ["/more"]
     registry.close()
 
 
 def test_a_watch_that_is_too_far_behind_says_so_instead_of_leaving_changes_out(tmp_path: Path) -> None:
     registry = SqliteRegistry(tmp_path / "registry.sqlite", kept_changes=10)
-    revisions = [registry.put(f"/{number}", b"", if_revision=0) for number in range(15)]
+    revisions = [put(registry, f"/{number}", b"", if_revision=0) for number in range(15)]
     with pytest.raises(StaleRevision, match="revision 4 are no longer kept"):
         next(registry.watch("/", after=revisions[3]))
     watch = registry.watch("/", after=revisions[4])
-    assert [next(watch).revision for _ in range(10)] == revisions[5:]
+    assert [change.revision for change in next(watch).changes] == revisions[5:]
     registry.close()
 
 
@@ -55,10 +56,11 @@ WRITER = """
 import sys
 from pathlib import Path
 from mao.registries.sqlite import SqliteRegistry
+from mao.registry import Edit
 registry = SqliteRegistry(Path(sys.argv[1]))
 while True:
     revision = registry.entries("/")[1] + 1
-    print(registry.put(f"/{revision:06}", b"", if_revision=0), flush=True)
+    print(registry.write(Edit(f"/{revision:06}", b"", 0)), flush=True)
 """
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from keys import put
 from mao.catalogue import Tool, tool_key
 from mao.definition_file import load
 from mao.values import now
@@ -35,7 +36,7 @@ def add(node: Serving, *names: str) -> None:
             registered_at=now(),
         )
         value = tool.model_dump_json(by_alias=True).encode()
-        node.node.mirror.catch_up(node.node.registry.put(tool_key(name), value, if_revision=0))
+        node.node.mirror.catch_up(put(node.node.registry, tool_key(name), value, if_revision=0))
 
 
 def names(page: dict) -> list[str]:  # type: ignore[type-arg]

@@ -69,10 +69,12 @@ def show(*, origin: bool, output: Output) -> None:
     A flag wins over the environment (MAO_SECTION__NAME), that over the file, and that over the default.
     """
     from mao import config
+    from mao.settings import SETTINGS
 
     loaded = config.load()
     settings = [
-        {"setting": name, "value": _text(value)} | ({"origin": loaded.origin[name]} if origin else {})
+        {"setting": name, "value": "(secret)" if value and SETTINGS[name].secret else _text(value)}
+        | ({"origin": loaded.origin[name]} if origin else {})
         for name, value in loaded.values.items()
     ]
     columns = {"SETTING": lambda s: s["setting"], "VALUE": lambda s: s["value"]}
@@ -87,6 +89,8 @@ def _text(value: Any) -> str:
             return " ".join(map(str, value))
         case bool():
             return str(value).lower()
+        case None:
+            return ""
         case float():
             return f"{value:g}"
         case _:
