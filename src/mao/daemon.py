@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import announcing, building, cloning, ending, publishing, queueing, running, tending
+from mao import telling, building, cloning, ending, publishing, queueing, running, tending
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
@@ -127,7 +127,7 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             for dataset in node.kept.untold():
-                self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
+                self._do(self._remote, ("head", dataset), telling.announce_head, dataset)
 
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
@@ -154,7 +154,7 @@ class Daemon:
         self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
         if wait is not None:
             self.wake()
-        if announcing.note_head(node, dataset):
+        if telling.note_head(node, dataset):
             self.wake()
 
     def _do(

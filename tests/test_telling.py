@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keys import put
-from mao import announcing, registering
+from mao import telling, registering
 from mao.catalogue import Dataset, dataset_key
 from mao.kept_mirror import Head
 from mao.run import Run
@@ -41,13 +41,13 @@ def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
     moment = now()
     node.kept.remember("data", Head(MINE, None, moment))
 
-    announcing.announce_head(node, "Data")
+    telling.announce_head(node, "Data")
 
     told = registering.find_dataset(node, "data")
     assert (told.head, told.updated_at, told.url) == (MINE, moment, dataset.url)
     assert node.kept.untold() == []
     revision = node.mirror.revision
-    announcing.announce_head(node, "Data")
+    telling.announce_head(node, "Data")
     assert node.mirror.revision == revision
 
 
@@ -56,7 +56,7 @@ def test_an_older_head_does_not_replace_one_that_another_node_told_meanwhile(nod
     node.kept.remember("data", Head(MINE, None, now()))
     told_by_another(node, THEIRS, 1)
 
-    announcing.announce_head(node, "data")
+    telling.announce_head(node, "data")
 
     assert registering.find_dataset(node, "data").head == THEIRS
     assert node.kept.untold() == []
@@ -67,7 +67,7 @@ def test_a_newer_head_replaces_what_another_node_told_meanwhile(node: LocalNode)
     told_by_another(node, THEIRS, -1)
     node.kept.remember("data", Head(MINE, OLD, now()))
 
-    announcing.announce_head(node, "data")
+    telling.announce_head(node, "data")
 
     assert registering.find_dataset(node, "data").head == MINE
 
@@ -77,7 +77,7 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
     told_by_another(node, THEIRS, 3600)
     node.kept.remember("data", Head(MINE, THEIRS, now()))
 
-    announcing.announce_head(node, "data")
+    telling.announce_head(node, "data")
 
     told = registering.find_dataset(node, "data")
     assert told.head == MINE
@@ -89,16 +89,16 @@ def test_the_head_of_a_dataset_that_was_withdrawn_is_dropped(node: LocalNode, da
     node.kept.remember("data", Head(MINE, None, now()))
     registering.withdraw_dataset(node, dataset.name)
 
-    announcing.announce_head(node, "data")
+    telling.announce_head(node, "data")
 
     assert node.kept.untold() == []
     assert node.registry.entries("/mao/v1/")[0] == []
 
 
 def test_nothing_is_to_be_told_of_what_nobody_knows(node: LocalNode, dataset: Dataset) -> None:
-    assert not announcing.note_head(node, "nothing")
-    assert not announcing.note_head(node, dataset.name)  # nothing was published to it from here
-    announcing.announce_head(node, "nothing")
+    assert not telling.note_head(node, "nothing")
+    assert not telling.note_head(node, dataset.name)  # nothing was published to it from here
+    telling.announce_head(node, "nothing")
 
 
 def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtaken(
