@@ -28,16 +28,17 @@ _FIRST = 3.0
 """Seconds that the start of a node waits for the registry to say whether its name is free."""
 _REVOKING = 2.0
 """Seconds that the end of a node waits for the registry to take its name off; its lease ends in any case."""
+_ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104  # nobody binds to it here
 _PAUSE = 0.2
 """Seconds between two looks at most: many changes at once are one."""
 
 
 def url_of(config: Config) -> str | None:
-    """Where other nodes of the cluster reach this one's API; None if they do not."""
-    if config["cluster.listen"] is None:
-        return None
+    """Where other nodes of the cluster reach this one's API; None if they do not, or nobody has told where."""
+    if config["cluster.listen"] is None or config["cluster.url"]:
+        return config["cluster.url"] if config["cluster.listen"] else None
     host, port = config["cluster.listen"]
-    return config["cluster.url"] or f"https://{f'[{host}]' if ':' in host else host}:{port}"
+    return None if host in _ANYWHERE else f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def check_name(node: LocalNode) -> None:
