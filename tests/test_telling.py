@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keys import put
-from mao import telling, registering
+from mao import registering, telling
 from mao.catalogue import Dataset, dataset_key
 from mao.kept_mirror import Head
 from mao.run import Run

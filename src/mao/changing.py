@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import telling, registering, settling
+from mao import registering, settling, telling
 from mao.bare_cache import HEADS, Tip
 from mao.change import Action, Change, message
 from mao.data_directory import is_gits
