@@ -189,7 +189,7 @@ class EtcdMember:
         environment = {"PATH": os.environ.get("PATH", os.defpath)} | (
             {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
         )
-        os.execve(etcd, [etcd, "--config-file", self.configuration], environment)  # noqa: S606  # no shell is wanted
+        os.execve(etcd, [etcd, "--config-file", str(self.configuration)], environment)  # noqa: S606
 
     def detach(self) -> None:
         """Start it as a process of no parent: whoever started it need not wait for it."""
