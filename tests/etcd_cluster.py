@@ -208,6 +208,15 @@ class EtcdCluster:
         for i in members:
             eventually(partial(self._is_ours, i), f"member {i} of etcd answers; its log: {self._log(i)}")
 
+    def come_back(self, i: int, backup: Path, token: str) -> None:
+        """Start member `i`, the only one, from a backup, as another cluster if `token` is another one."""
+        shutil.rmtree(self.data(i))
+        self.token = token or self.token
+        flags = [f"--name=m{i}", f"--data-dir={self.data(i)}", f"--initial-cluster={self.initial_cluster()}"]
+        flags += [f"--initial-advertise-peer-urls={self.peer_url(i)}", f"--initial-cluster-token={self.token}"]
+        self.etcdctl("snapshot", "restore", str(backup), *flags)
+        self.restart(i)
+
     def grow(self) -> int:
         """Make room for one more; `restart` starts it once it belongs to the cluster."""
         self.ports.append((free_port(), free_port()))
