@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mao import building, cloning, ending, publishing, queueing, running, telling, tending
 from mao.announcing import Announcement
+from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
@@ -56,6 +57,8 @@ class Daemon:
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
         self._announcement = Announcement(node)
+        self._caretaker = Caretaker(node)
+        self._care_at = 0.0
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
@@ -115,6 +118,8 @@ class Daemon:
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
+        if time.monotonic() >= self._care_at:
+            self._do(self._remote, ("node", "member"), self._care, "member")
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
@@ -164,6 +169,9 @@ class Daemon:
             self.wake()
         if telling.note_head(node, dataset):
             self.wake()
+
+    def _care(self, _node: LocalNode, _name: str) -> None:
+        self._care_at = time.monotonic() + self._caretaker.look()
 
     def _do(
         self,
