@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.checking import seen
 from mao.errors import (
     BadName,
     DatasetNotFound,
@@ -60,6 +61,7 @@ def register_tool(
     present = node.registry.get(tool_key(definition.name))
     if present is not None and if_revision is None:
         taken = Tool.model_validate_json(present.value)
+        seen(node, taken, url, reading.pinned)
         raise NameTaken(
             f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
             f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ _WEEK = 7 * 86_400
 _MOST_DAYS = 36_600
 _YEAR = 366 * 86_400
 _LONGEST_LEASE = 3600
+_HOST = re.compile(r"[\w.-]+|\[[\w:.%-]+\]", re.ASCII)
 
 
 def _name(text: str) -> str:
@@ -39,7 +41,7 @@ def _listen(text: str) -> tuple[str, int]:
 def _address(text: str) -> tuple[str, int] | None:
     """HOST:PORT, where any host may stand; None if it is empty."""
     host, _, port = text.rpartition(":")
-    if text and (not host or not port.isdigit() or int(port) > _LAST_PORT):
+    if text and (not _HOST.fullmatch(host) or not port.isdigit() or int(port) > _LAST_PORT):
         raise ValueError("must be HOST:PORT, as in 10.0.0.2:8443")
     return (host.strip("[]"), int(port)) if text else None
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from mao import __version__
 from mao.web import (
+    alarm_routes,
     change_routes,
     founding,
     installation_routes,
@@ -49,7 +50,7 @@ def create(node: LocalNode) -> FastAPI:
     )
     app.state.node = node
     problems.install(app)
-    for part in (registry_routes, change_routes, installation_routes, run_routes, streams):
+    for part in (registry_routes, change_routes, installation_routes, run_routes, alarm_routes, streams):
         app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
     app.include_router(founding.router)
     app.include_router(operations.router)
