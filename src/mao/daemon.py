@@ -107,12 +107,12 @@ class Daemon:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
             self._do(self._remote, ("node", "check tags"), self._check_tags, "check tags")
-        checking.end_outdated(node)
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
+        checking.end_outdated(node)
 
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
