@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, queueing, running, telling, tending
+from mao import building, checking, cloning, ending, publishing, queueing, running, telling, tending
 from mao.announcing import Announcement
 from mao.caretaking import Caretaker
 from mao.errors import MaoError
@@ -52,6 +52,7 @@ class Daemon:
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
         self._is_away = False
+        self._turns: dict[str, float] = {}  # when to look at the tag of each tool
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
@@ -118,6 +119,7 @@ class Daemon:
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
+            self._do(self._remote, ("node", "check tags"), self._check_tags, "check tags")
         if time.monotonic() >= self._care_at:
             self._do(self._remote, ("node", "member"), self._care, "member")
         for installation in installations:
@@ -125,7 +127,7 @@ class Daemon:
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
-
+        checking.end_outdated(node)
         self._look_at_registry()
 
     def _look_at_registry(self) -> None:
@@ -160,6 +162,9 @@ class Daemon:
         run = running.find_run(node, run_id)
         if run.publication is not None and run.publication.state is PublicationState.PENDING:
             self._do(self._remote, ("dataset", run.dataset.lower()), self._publish, run.dataset.lower())  # quicker
+
+    def _check_tags(self, node: LocalNode, _: str) -> None:
+        checking.check_tags(node, self._turns, time.monotonic())
 
     def _publish(self, node: LocalNode, dataset: str) -> None:
         with node.locked("dataset", dataset):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.announcing import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
@@ -74,6 +75,7 @@ def register_tool(
         if if_revision is None:
             if present is not None:
                 taken = Tool.model_validate_json(present.value)
+                seen(node, taken, url, reading.pinned)
                 raise NameTaken(
                     f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
                     f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
