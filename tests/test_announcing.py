@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cli.place import Mao
 from conftest import settings
 from mao.announcing import Announcement, url_of
 from mao.catalogue import Node, node_key
@@ -14,14 +17,14 @@ from mao.registering import register_dataset, register_tool, withdraw_dataset, w
 from mao.registry import Edit
 from mao.values import new_id, now
 from mao.workspace import Workspace
-from support import commit, eventually
+from support import ServedNode, commit, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from etcd_cluster import EtcdCluster
     from mao.local_node import LocalNode
-    from support import ServedNode
 
 KEY = node_key("alpha")
 
@@ -169,3 +172,115 @@ def test_its_entry_says_which_tools_are_installed(serve: Callable[..., ServedNod
     eventually(lambda: listed(node) == {"probe": second})
     node.api("DELETE", "/installations/probe")
     eventually(lambda: listed(node) == {})
+
+
+# With a registry that nodes share.
+
+
+@pytest.fixture
+def cluster(etcd: EtcdCluster) -> dict[str, str]:
+    """Settings of nodes that share the registry, with short leases."""
+    etcd.empty()
+    return {"MAO_REGISTRY__URL": etcd.url, "MAO_REGISTRY__LEASE": "2"}
+
+
+def names(node: ServedNode) -> set[str]:
+    return {item["name"] for item in node.api("GET", "/nodes")["items"]}
+
+
+def since(node: ServedNode, name: str) -> str:
+    """When the node called `name` was started, as `node` sees it."""
+    return str(node.api("GET", f"/nodes/{name}")["since"])
+
+
+def test_nodes_see_each_other_and_one_that_dies_is_gone_with_its_lease(
+    serve: Callable[..., ServedNode], cluster: dict[str, str]
+) -> None:
+    alpha, beta = serve("alpha", **cluster), serve("beta", **cluster)
+    assert names(beta) == {"alpha", "beta"}
+    eventually(lambda: names(alpha) == {"alpha", "beta"})
+    assert [(item["name"], item["here"]) for item in alpha.api("GET", "/nodes")["items"]] == [
+        ("alpha", True),
+        ("beta", False),
+    ]
+    beta.kill()
+    eventually(lambda: names(alpha) == {"alpha"})
+    assert alpha.request("GET", "/api/v1/nodes/beta").json["code"] == "node-not-found"
+
+
+def test_a_node_that_stops_is_gone_at_once(
+    serve: Callable[..., ServedNode], cluster: dict[str, str], etcd: EtcdCluster
+) -> None:
+    beta = serve("beta", **cluster | {"MAO_REGISTRY__LEASE": "3600"})
+    assert "beta" in etcd.etcdctl("get", "/mao/v1/nodes/beta")
+    beta.stop()
+    assert etcd.etcdctl("get", "/mao/v1/nodes/beta") == ""
+
+
+def test_a_node_that_is_killed_and_started_again_at_once_keeps_its_name(
+    serve: Callable[..., ServedNode], cluster: dict[str, str], etcd: EtcdCluster
+) -> None:
+    settings = cluster | {"MAO_REGISTRY__LEASE": "5"}
+    alpha, beta = serve("alpha", **settings), serve("beta", **settings)
+    before = since(beta, "beta")
+    beta.kill()
+    beta.start()
+    after = since(beta, "beta")
+    assert after > before
+    eventually(lambda: since(alpha, "beta") == after)
+    key = "/mao/v1/nodes/beta"
+    # The lease of its first life ends, and takes nothing with it: it had less to go than this one.
+    lease = etcd.etcdctl("lease", "grant", "8").split()[1]
+    etcd.etcdctl("put", "/mao/v1/probe", "", f"--lease={lease}")
+    eventually(lambda: not etcd.etcdctl("get", "/mao/v1/probe"))
+    assert after in etcd.etcdctl("get", key)
+    assert since(alpha, "beta") == after
+
+
+def test_a_name_that_is_taken_is_refused(
+    serve: Callable[..., ServedNode], cluster: dict[str, str], tmp_path: Path
+) -> None:
+    alpha = serve("alpha", **cluster)
+    (tmp_path / "elsewhere").mkdir()
+    other = ServedNode(tmp_path / "elsewhere" / "home", "Alpha", cluster)
+    refused = Mao(other)("serve")
+    assert refused.returncode == 4
+    assert "Another node of the cluster is called 'alpha': it has served since" in refused.stderr
+    assert names(alpha) == {"alpha"}
+
+
+def test_a_node_that_stood_still_for_longer_than_its_lease_is_announced_again(
+    serve: Callable[..., ServedNode], cluster: dict[str, str]
+) -> None:
+    alpha, beta = serve("alpha", **cluster), serve("beta", **cluster)
+    assert beta.process is not None
+    before = since(beta, "beta")
+    os.kill(beta.process.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: names(alpha) == {"alpha"})
+    finally:
+        os.kill(beta.process.pid, signal.SIGCONT)
+    eventually(lambda: names(alpha) == {"alpha", "beta"})
+    assert since(alpha, "beta") == before
+
+
+def test_whoever_takes_the_name_of_a_node_that_stood_still_has_it_until_it_goes(
+    serve: Callable[..., ServedNode], cluster: dict[str, str], tmp_path: Path, tool: Path
+) -> None:
+    alpha, beta = serve("alpha", **cluster), serve("beta", **cluster)
+    assert beta.process is not None
+    os.kill(beta.process.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: names(alpha) == {"alpha"})
+        other = ServedNode(tmp_path / "elsewhere" / "home", "beta", cluster).start()
+    finally:
+        os.kill(beta.process.pid, signal.SIGCONT)
+    try:
+        taken = eventually(lambda: Mao(beta)("node", "list").stderr)
+        assert "another node has had its name, 'beta', since" in taken
+        refused = beta.request("POST", "/api/v1/tools", {"url": str(tool)})
+        assert (refused.status, refused.json["code"]) == (409, "node-taken")
+    finally:
+        other.stop()
+    eventually(lambda: [item["name"] for item in beta.api("GET", "/nodes")["items"] if item["here"]] == ["beta"])
+    beta.api("POST", "/tools", {"url": str(tool)})

@@ -25,6 +25,7 @@ _COMMANDS = {
     "tool": "mao.cli.tool:tool",
     "run": "mao.cli.run:run",
     "dataset": "mao.cli.dataset:dataset",
+    "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",
     "doctor": "mao.cli.doctor:doctor",
     "config": "mao.cli.node_commands:config",

@@ -29,6 +29,8 @@ _SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a database that two processe
 _TIGHT = 1_000_000_000
 _FULL = 100_000_000
 """Bytes free at which a node is short of room, and at which it will soon stop."""
+_PATIENCE = 10.0  # seconds
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,46 @@ def _node(name: str) -> Finding:
     return Finding(name, "ok", f"{url}, version {version}")
 
 
+def _announced(name: str) -> Finding:
+    from mao.cli.asking import Client
+    from mao.cli.node import unannounced
+
+    client = Client(os.environ.get("MAO_URL") or configured_url())
+    try:
+        nodes = list(client.pages("/nodes"))
+    except NodeUnreachable:
+        return Finding(name, "warn", "no node serves")
+    for found in nodes:
+        if found["here"]:
+            where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
+            return Finding(name, "ok", f"'{found['name']}', {where}")
+    return Finding(name, "warn", "other nodes do not see this one", unannounced(client, nodes))
+
+
+def _cluster(name: str) -> Finding:
+    """Whether the node answers where the other nodes ask it, as they would."""
+    from mao import config
+
+    settings = config.load()
+    if settings["cluster.listen"] is None:
+        return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")
+    import asyncio
+
+    from mao.announcing import url_of
+    from mao.web.relaying import connected
+
+    async def ask() -> int:
+        peer = await connected(settings, settings.node, url_of(settings))
+        try:
+            return await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
+        finally:
+            peer.writer.transport.abort()
+
+    status = asyncio.run(ask())
+    found = f"{url_of(settings)} answers with {status}"
+    return Finding(name, "ok" if status == _OK else "fail", found)
+
+
 _CHECKS: dict[str, Callable[[str], Finding]] = {
     "python": _python,
     "git": _git,
@@ -165,4 +207,6 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "home": _home,
     "executor": _executor,
     "node": _node,
+    "announced": _announced,
+    "cluster": _cluster,
 }
