@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from mao import building, cloning, ending, publishing, queueing, registering, running, tending
-from mao.announcing import Announcement
+from mao.attending import Announcement
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mao.announcing import check_name
+from mao.attending import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.errors import (
     BadName,

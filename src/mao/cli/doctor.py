@@ -183,7 +183,7 @@ def _cluster(name: str) -> Finding:
         return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")
     import asyncio
 
-    from mao.announcing import url_of
+    from mao.attending import url_of
     from mao.web.relaying import connected
 
     async def ask() -> int:

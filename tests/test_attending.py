@@ -10,7 +10,7 @@ import pytest
 
 from cli.place import Mao
 from conftest import settings
-from mao.announcing import Announcement, url_of
+from mao.attending import Announcement, url_of
 from mao.catalogue import Node, node_key
 from mao.errors import NodeTaken
 from mao.registering import register_dataset, register_tool, withdraw_dataset, withdraw_tool

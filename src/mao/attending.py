@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mao.config import Config
     from mao.local_node import LocalNode
 
-log = logging.getLogger("mao.announcing")
+log = logging.getLogger("mao.attending")
 
 _RENEWALS = 3
 """How often a lease is renewed before it would end: two may fail."""
@@ -78,7 +78,7 @@ class Announcement:
         self._looked = threading.Event()
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="announcing", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="attending", daemon=True)
 
     def start(self) -> None:
         """Begin, in a thread of its own.
