@@ -22,6 +22,7 @@ TESTED_ELSEWHERE = {
     "committing.py": "test_publishing.py",
     "inbox.py": "test_folding.py",
     "recording.py": "test_publishing.py",
+    "agreeing.py": "test_registering.py",
     "ancestry.py": "test_clone_directory.py",
     "building.py": "test_installing.py",
     "catalogue.py": "test_registering.py",

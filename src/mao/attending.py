@@ -88,7 +88,8 @@ class Announcement:
         """
         self._node.listen(self._woken.set)
         self._thread.start()
-        self._looked.wait(_FIRST)
+        if self._node.mirror.in_touch():
+            self._looked.wait(_FIRST)
         if isinstance(self._first, NodeTaken):
             self.stop()
             raise self._first

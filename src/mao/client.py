@@ -113,25 +113,27 @@ class Client:
         self._timeout = timeout
         self._patience = patience
         self._tell = tell
-        self._node = node
+        self._node, self._name = node, f"Node '{node}'" if node is not None else f"The node at {self.url}"
         self._base = _API + (at("nodes", node, "api") if node is not None else "")
         self._known = False
+        self.registry_age = 0
+        """Seconds for which the registry had been away from the node, at most, when it answered from what it knew."""
 
     def get(self, path: str, *, wait: int = 0, timeout: float | None = None, **query: object) -> Any:
         """The JSON at `path`; with `wait`, when what it shows has ended, or after so many seconds."""
         headers = {"Prefer": f"wait={wait}"} if wait else {}
         return self.ask("GET", _with(path, query), headers=headers, timeout=(timeout or self._timeout) + wait).json
 
-    def post(self, path: str, body: Any = None, *, if_match: str | None = None) -> Any:
+    def post(self, path: str, body: Any = None, *, if_match: str | None = None, **query: object) -> Any:
         """Send `body`; the JSON of the answer. However often it has to be sent, the node does it once."""
         from uuid import uuid4  # noqa: PLC0415  # what only looks need not pay for it
 
         headers = {"Idempotency-Key": str(uuid4())} | ({"If-Match": if_match} if if_match else {})
-        return self.ask("POST", path, body, headers=headers, timeout=_LONG_WORK).json
+        return self.ask("POST", _with(path, query), body, headers=headers, timeout=_LONG_WORK).json
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **query: object) -> Any:
         """Delete what is at `path`; the JSON of what is left of it, if anything."""
-        return self.ask("DELETE", path, timeout=_LONG_WORK).json
+        return self.ask("DELETE", _with(path, query), timeout=_LONG_WORK).json
 
     def ready(self) -> dict[str, str]:
         """What the node says of itself: its `version`, and that it is up."""
@@ -167,9 +169,8 @@ class Client:
         """
         alive = time.monotonic()
         while True:
-            headers = {"Accept": "text/event-stream"}
-            if last_event_id is not None:
-                headers["Last-Event-ID"] = last_event_id
+            resumed = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+            headers = {"Accept": "text/event-stream", **resumed}
             response = self._exchange("GET", self._base + path, None, headers, self._timeout, lambda opened: opened)
             opened = time.monotonic()
             with contextlib.closing(response), contextlib.suppress(OSError, HTTPException):
@@ -234,8 +235,7 @@ class Client:
                 self._known = True
                 return answer
             if self._tell and not told:
-                who = f"The node at {self.url}" if self._node is None else f"Node '{self._node}'"
-                self._tell(f"{who} is away; waiting up to {self._patience:g} s for it to come back.")
+                self._tell(f"{self._name} is away; waiting up to {self._patience:g} s for it to come back.")
                 told = True
             time.sleep(_LOOK)
 
@@ -245,6 +245,7 @@ class Client:
 
     def _checked(self, response: HTTPResponse) -> HTTPResponse:
         if response.status < 300:  # noqa: PLR2004  # HTTP's own
+            self.registry_age = max(self.registry_age, int(response.headers.get("X-MAO-Registry-Age", 0)))
             return response
         try:
             problem = json.loads(response.read())

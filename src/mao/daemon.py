@@ -12,10 +12,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, queueing, registering, running, tending
+from mao import announcing, building, cloning, ending, publishing, queueing, running, tending
 from mao.attending import Announcement
 from mao.errors import MaoError
 from mao.installation import Step
+from mao.registry import STALE
 from mao.run import PublicationState, Run, RunState
 from mao.values import now
 
@@ -49,6 +50,7 @@ class Daemon:
         self._not_before: dict[tuple[str, str], float] = {}
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
+        self._is_away = False
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
@@ -119,6 +121,22 @@ class Daemon:
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
 
+        self._look_at_registry()
+
+    def _look_at_registry(self) -> None:
+        """Say once that the registry is away, and once that it is back; tell it what it has missed."""
+        node = self._node
+        age = node.mirror.age()
+        if (age > STALE) != self._is_away:
+            self._is_away = age > STALE
+            if self._is_away:
+                log.warning("the registry is away: %s", node.mirror.trouble())
+            else:
+                log.warning("the registry is back")
+        if node.mirror.in_touch():
+            for dataset in node.kept.untold():
+                self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
+
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
         moment = time.monotonic()
@@ -144,7 +162,8 @@ class Daemon:
         self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
         if wait is not None:
             self.wake()
-        registering.announce_head(node, dataset)
+        if announcing.note_head(node, dataset):
+            self.wake()
 
     def _do(
         self,

@@ -9,7 +9,7 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
-from mao.cli.options import asks_node, tool_argument
+from mao.cli.options import administrator_option, asks_node, tool_argument
 from mao.cli.output import moment, say
 from mao.errors import ToolNotFound
 
@@ -69,8 +69,18 @@ def search(client: Client, output: Output, text: str) -> None:
 @click.option("--ref", help="Branch, tag or commit; the remote's HEAD if not given.")
 @click.option("--name", help="The name that the definition must have.")
 @click.option("--replace", is_flag=True, help="Replace the registration, with the commit that the ref names now.")
+@administrator_option
 @asks_node
-def register(client: Client, output: Output, url: str, ref: str | None, name: str | None, *, replace: bool) -> None:
+def register(  # noqa: PLR0913  # what click hands over
+    client: Client,
+    output: Output,
+    url: str,
+    ref: str | None,
+    name: str | None,
+    *,
+    replace: bool,
+    as_administrator: bool,
+) -> None:
     """Register the tool in the git repository at URL.
 
     The definition (mao.yaml) at its root is read and checked, and the commit is pinned. Prints the tool's name.
@@ -79,7 +89,7 @@ def register(client: Client, output: Output, url: str, ref: str | None, name: st
         url = str(Path(url).resolve())  # the node works in another directory
     body = {"url": url} | {key: value for key, value in (("ref", ref), ("name", name)) if value is not None}
     etag = client.ask("GET", at("tools", name or _name_of(client, url))).etag if replace else None
-    tool = client.post("/tools", body, if_match=etag)
+    tool = client.post("/tools", body, if_match=etag, as_administrator=as_administrator or None)
     if output.is_table:
         click.echo(tool["name"])
         say(
@@ -125,10 +135,11 @@ def _lines(tool: Any) -> Iterator[tuple[str, str]]:
 
 @click.command()
 @tool_argument
+@administrator_option
 @asks_node
-def withdraw(client: Client, output: Output, tool: str) -> None:
+def withdraw(client: Client, output: Output, tool: str, *, as_administrator: bool) -> None:
     """Take a tool out of the registry. Where it is installed, it stays."""
-    client.delete(at("tools", tool))
+    client.delete(at("tools", tool), as_administrator=as_administrator or None)
     if output.is_table:
         say(f"Withdrew '{tool}' from the registry.")
     else:

@@ -53,4 +53,9 @@ def _measured(node: LocalNode) -> CollectorRegistry:
         "When the oldest unpublished run was created (Unix time; 0: none).",
         registry=registry,
     ).set(oldest)
+    Gauge(
+        "mao_registry_age_seconds",
+        "Seconds since the registry was last in touch (0: it is; +Inf: it never was).",
+        registry=registry,
+    ).set(0 if node.mirror.in_touch() else node.mirror.age())
     return registry
