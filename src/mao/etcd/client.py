@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from google.protobuf.message import Message
-    from grpc import StreamStreamMultiCallable, _CallIterator
+    from grpc import _CallIterator
 
 A = TypeVar("A", bound="Message")
 
