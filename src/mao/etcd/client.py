@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from google.protobuf.message import Message
-    from grpc import _CallIterator
+    from grpc import StreamStreamMultiCallable, _CallIterator
 
 A = TypeVar("A", bound="Message")
 
