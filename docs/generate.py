@@ -1,4 +1,4 @@
-"""Write the files that are made from the code: the schema of mao.yaml and the pages of the reference.
+"""Write the files that are made: the schema of mao.yaml and the pages of the reference, and etcd's messages.
 
 python docs/generate.py            write them
 python docs/generate.py --check    say which are stale, as a diff, and exit with 1 if any is
@@ -8,10 +8,12 @@ python docs/generate.py --check    say which are stale, as a diff, and exit with
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.util
 import inspect
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -302,6 +304,18 @@ def http_page() -> str:
     return str(pages.http_api())
 
 
+@functools.cache
+def etcd_messages(ending: str) -> str:
+    """The module of etcd's messages, or its types: made by protoc from `rpc.proto`."""
+    from grpc_tools import protoc  # noqa: PLC0415  # slow to load
+
+    with tempfile.TemporaryDirectory() as made:
+        flags = [f"--proto_path={ROOT / 'src'}", f"--python_out={made}", f"--pyi_out={made}"]
+        if protoc.main(["protoc", *flags, "mao/etcd/rpc.proto"]):
+            sys.exit("protoc failed")
+        return Path(made, "mao", "etcd", f"rpc_pb2{ending}").read_text(encoding="utf-8")
+
+
 FILES: dict[str, Callable[[], str]] = {
     "docs/reference/http-api.md": http_page,
     "src/mao/schema/mao.yaml.json": schema_file,
@@ -310,6 +324,8 @@ FILES: dict[str, Callable[[], str]] = {
     "docs/reference/failures.md": failures_page,
     "docs/reference/cli.md": cli_page,
     "docs/reference/configuration.md": configuration_page,
+    "src/mao/etcd/rpc_pb2.py": lambda: etcd_messages(".py"),
+    "src/mao/etcd/rpc_pb2.pyi": lambda: etcd_messages(".pyi"),
 }
 
 

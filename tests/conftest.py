@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from etcd_cluster import EtcdCluster, need_etcd
 from mao import config
 from mao.local_node import LocalNode, opened
 from support import ServedNode, bare, commit, tool_files
@@ -71,3 +72,27 @@ def small_disk() -> Iterator[Callable[[Path, int], None]]:
     yield mount
     for path in mounted:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.fixture(scope="session")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    """Three members of etcd that many tests share; each begins with `empty`, and harms no member."""
+    need_etcd()
+    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd")).start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def own_etcd(tmp_path: Path) -> Iterator[Callable[..., EtcdCluster]]:
+    """Start members of etcd for one test, which may do with them what it likes: `own_etcd(size=1)`."""
+    need_etcd()
+    made: list[EtcdCluster] = []
+
+    def start(name: str = "etcd", **more: Any) -> EtcdCluster:
+        made.append(EtcdCluster(tmp_path / name, **more))
+        return made[-1].start()
+
+    yield start
+    for cluster in made:
+        cluster.stop()

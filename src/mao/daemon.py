@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from mao import building, cloning, ending, publishing, queueing, registering, running, tending
+from mao.announcing import Announcement
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.run import PublicationState, Run, RunState
@@ -52,11 +53,17 @@ class Daemon:
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
+        self._announcement = Announcement(node)
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Begin, in a thread of its own.
+
+        Raises:
+            NodeTaken: another node of the cluster has this one's name; nothing was begun.
+        """
+        self._announcement.start()
         running.sweep(self._node)
         building.sweep(self._node)
         publishing.sweep(self._node)
@@ -73,6 +80,7 @@ class Daemon:
         self._stopping.set()
         self.wake()
         self._thread.join()
+        self._announcement.stop()
         self._node.git.close()
         self._local.shutdown(cancel_futures=True)
         self._remote.shutdown(cancel_futures=True)

@@ -26,7 +26,19 @@ if TYPE_CHECKING:
     from mao.executor import Executor
     from mao.registry import Registry
 
+
+def _etcd(config: Config, _: Workspace) -> Registry:
+    # grpc takes longer to load than all the rest, and a node alone does not need it.
+    from mao.etcd.client import EtcdClient  # noqa: PLC0415
+    from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415
+
+    endpoints = config["registry.url"].removeprefix("etcd://").split(",")
+    given = (config[f"registry.{name}"] for name in ("ca", "certificate", "key", "user", "password"))
+    return EtcdRegistry(EtcdClient(endpoints, *given))
+
+
 REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
+    "etcd": _etcd,
     "sqlite": lambda _, workspace: SqliteRegistry(workspace.registry),
 }
 EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {

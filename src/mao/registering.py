@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mao.announcing import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.errors import (
     BadName,
@@ -48,8 +49,9 @@ def register_tool(
     Raises:
         BadRemote, RemoteRefused, RemoteUnreachable, GitFailed: the repository cannot be read; in git's words.
         BadDefinition: with all its faults.
-        NameDiffers, NameTaken, DatasetTaken, StaleRevision: nothing was registered.
+        NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken: nothing was registered.
     """
+    check_name(node)
     check_remote(node, url)
     reading = read(node, url, resolve(node, url, ref))
     definition = reading.definition
@@ -148,6 +150,7 @@ def register_dataset(node: LocalNode, name: str, url: str, description: str = ""
     """
     if fault := name_fault(name):
         raise BadName(f"A dataset cannot be called '{name}': the name {fault}.")
+    check_name(node)
     check_remote(node, url)
     present = node.registry.get(dataset_key(name))
     if present is not None:
@@ -173,6 +176,7 @@ def withdraw_tool(node: LocalNode, name: str, *, if_revision: int | None = None)
         ToolNotFound, StaleRevision
         Denied: another node registered it.
     """
+    check_name(node)
     present = node.registry.get(tool_key(name))
     if present is None:
         raise ToolNotFound(_unknown("tool", name, (tool.name for tool in tools(node))))
@@ -189,6 +193,7 @@ def withdraw_dataset(node: LocalNode, name: str, *, if_revision: int | None = No
         DatasetTaken: a registered tool still publishes to it.
         Denied: another node registered it.
     """
+    check_name(node)
     present = node.registry.get(dataset_key(name))
     if present is None:
         raise DatasetNotFound(_unknown("dataset", name, (dataset.name for dataset in datasets(node))))

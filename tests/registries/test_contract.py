@@ -1,4 +1,7 @@
-"""What every registry does. A new one gets its line in `REGISTRIES`."""
+"""What every registry does. A new one gets its line in `REGISTRIES`.
+
+etcd's has a past: its revisions do not begin with 0 here, and each test begins where it stands.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import pytest
 
 from keys import delete, put
 from mao.errors import StaleRevision, ValueTooLarge
+from mao.etcd.client import EtcdClient
+from mao.registries.etcd import EtcdRegistry
 from mao.registries.sqlite import SqliteRegistry
 from mao.registry import LARGEST_WRITE, SMALLEST_LEASE, Change, Edit, Entry, Progress
 
@@ -17,19 +22,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from etcd_cluster import EtcdCluster
     from mao.registry import Registry
 
-REGISTRIES: dict[str, Callable[[Path], Registry]] = {
-    "sqlite": lambda directory: SqliteRegistry(directory / "registry.sqlite"),
-}
 PATIENCE = 60.0
 
 
+def _sqlite(request: pytest.FixtureRequest) -> Registry:
+    directory: Path = request.getfixturevalue("tmp_path")
+    return SqliteRegistry(directory / "registry.sqlite")
+
+
+def _etcd(request: pytest.FixtureRequest) -> Registry:
+    cluster: EtcdCluster = request.getfixturevalue("etcd")
+    cluster.empty()
+    return EtcdRegistry(EtcdClient(cluster.endpoints))
+
+
+REGISTRIES: dict[str, Callable[[pytest.FixtureRequest], Registry]] = {"etcd": _etcd, "sqlite": _sqlite}
+
+
 @pytest.fixture(params=REGISTRIES)
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
-    opened = REGISTRIES[request.param](tmp_path)
+def registry(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    opened = REGISTRIES[request.param](request)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def begin(registry: Registry) -> int:
+    """The revision at which the test begins, with no keys."""
+    entries, revision = registry.entries("")
+    assert entries == []
+    return revision
 
 
 class Watcher(threading.Thread):
@@ -122,8 +147,8 @@ def test_a_prefix_ends_where_it_ends(registry: Registry) -> None:
     assert registry.entries("/nothing/")[0] == []
 
 
-def test_a_watch_tells_every_change_once_and_in_order(registry: Registry) -> None:
-    watcher = Watcher(registry, "/t/", 0)
+def test_a_watch_tells_every_change_once_and_in_order(registry: Registry, begin: int) -> None:
+    watcher = Watcher(registry, "/t/", begin)
     one = put(registry, "/t/a", b"1", if_revision=0)
     put(registry, "/other", b"", if_revision=0)
     two = put(registry, "/t/a", b"2", if_revision=one)
@@ -137,11 +162,11 @@ def test_a_watch_tells_every_change_once_and_in_order(registry: Registry) -> Non
     ]
 
 
-def test_a_watch_begins_after_the_revision_that_it_is_given(registry: Registry) -> None:
+def test_a_watch_begins_after_the_revision_that_it_is_given(registry: Registry, begin: int) -> None:
     revisions = [put(registry, f"/t/{number}", b"", if_revision=0) for number in range(5)]
-    for begin, revision in enumerate([0, *revisions[:-1]]):
+    for known, revision in enumerate([begin, *revisions[:-1]]):
         seen = Watcher(registry, "/t/", revision).until(revisions[-1])
-        assert [change.revision for change in seen] == revisions[begin:]
+        assert [change.revision for change in seen] == revisions[known:]
 
 
 def test_a_list_and_a_watch_from_it_leave_no_gap(registry: Registry) -> None:
@@ -162,14 +187,14 @@ def test_a_list_and_a_watch_from_it_leave_no_gap(registry: Registry) -> None:
     assert (len(late), revision) == (300, last)
 
 
-def test_what_many_watch_is_told_to_all(registry: Registry) -> None:
-    watchers = [Watcher(registry, "/t/", 0) for _ in range(8)]
+def test_what_many_watch_is_told_to_all(registry: Registry, begin: int) -> None:
+    watchers = [Watcher(registry, "/t/", begin) for _ in range(8)]
     last = [put(registry, f"/t/{number}", b"", if_revision=0) for number in range(50)][-1]
     assert [len(watcher.until(last)) for watcher in watchers] == [50] * 8
 
 
-def test_a_watch_ends_when_the_registry_is_closed(registry: Registry) -> None:
-    watchers = [Watcher(registry, "/t/", 0) for _ in range(3)]
+def test_a_watch_ends_when_the_registry_is_closed(registry: Registry, begin: int) -> None:
+    watchers = [Watcher(registry, "/t/", begin) for _ in range(3)]
     last = put(registry, "/t/a", b"", if_revision=0)
     watchers[0].until(last)
     registry.close()
@@ -178,7 +203,7 @@ def test_a_watch_ends_when_the_registry_is_closed(registry: Registry) -> None:
         assert not watcher.is_alive()
 
 
-def test_of_those_who_change_a_key_at_once_exactly_one_wins(registry: Registry) -> None:
+def test_of_those_who_change_a_key_at_once_exactly_one_wins(registry: Registry, begin: int) -> None:
     writers, rounds = 4, 200
     start = threading.Barrier(writers)
     wins: list[tuple[int, int]] = []
@@ -195,7 +220,7 @@ def test_of_those_who_change_a_key_at_once_exactly_one_wins(registry: Registry) 
                 pass
             start.wait(PATIENCE)
 
-    watcher = Watcher(registry, "/race", 0)
+    watcher = Watcher(registry, "/race", begin)
     threads = [threading.Thread(target=compete, args=(writer,)) for writer in range(writers)]
     for thread in threads:
         thread.start()
@@ -234,9 +259,9 @@ def test_a_watch_says_that_the_registry_is_in_touch_when_nothing_changes(registr
     assert [next(watch) for _ in range(2)] == [Progress(revision)] * 2
 
 
-def test_what_is_put_with_a_lease_goes_when_nobody_renews_it(registry: Registry) -> None:
+def test_what_is_put_with_a_lease_goes_when_nobody_renews_it(registry: Registry, begin: int) -> None:
     renewed, left = registry.grant(SMALLEST_LEASE), registry.grant(SMALLEST_LEASE)
-    watcher = Watcher(registry, "/n/", 0)
+    watcher = Watcher(registry, "/n/", begin)
     kept = put(registry, "/n/kept", b"", if_revision=0, lease=renewed)
     put(registry, "/n/left", b"", if_revision=0, lease=left)
     deadline = time.monotonic() + PATIENCE
