@@ -111,22 +111,24 @@ class Client:
         self._patience = patience
         self._tell = tell
         self._known = False
+        self.registry_age = 0
+        """Seconds for which the registry had been away from the node, at most, when it answered from what it knew."""
 
     def get(self, path: str, *, wait: int = 0, timeout: float | None = None, **query: object) -> Any:
         """The JSON at `path`; with `wait`, when what it shows has ended, or after so many seconds."""
         headers = {"Prefer": f"wait={wait}"} if wait else {}
         return self.ask("GET", _with(path, query), headers=headers, timeout=(timeout or self._timeout) + wait).json
 
-    def post(self, path: str, body: Any = None, *, if_match: str | None = None) -> Any:
+    def post(self, path: str, body: Any = None, *, if_match: str | None = None, **query: object) -> Any:
         """Send `body`; the JSON of the answer. However often it has to be sent, the node does it once."""
         from uuid import uuid4  # noqa: PLC0415  # what only looks need not pay for it
 
         headers = {"Idempotency-Key": str(uuid4())} | ({"If-Match": if_match} if if_match else {})
-        return self.ask("POST", path, body, headers=headers, timeout=_LONG_WORK).json
+        return self.ask("POST", _with(path, query), body, headers=headers, timeout=_LONG_WORK).json
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **query: object) -> Any:
         """Delete what is at `path`; the JSON of what is left of it, if anything."""
-        return self.ask("DELETE", path, timeout=_LONG_WORK).json
+        return self.ask("DELETE", _with(path, query), timeout=_LONG_WORK).json
 
     def ready(self) -> dict[str, str]:
         """What the node says of itself: its `version`, and that it is up."""
@@ -233,6 +235,7 @@ class Client:
 
     def _checked(self, response: HTTPResponse) -> HTTPResponse:
         if response.status < 300:  # noqa: PLR2004  # HTTP's own
+            self.registry_age = max(self.registry_age, int(response.headers.get("X-MAO-Registry-Age", 0)))
             return response
         try:
             problem = json.loads(response.read())

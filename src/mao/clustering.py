@@ -11,7 +11,7 @@ from mao import admission, admitting, certificates, enlisting, moving
 from mao.catalogue import NODES, Node, node_key
 from mao.cluster_directory import ClusterDirectory
 from mao.errors import BadName, Conflict, InvitationRefused, RegistryUnavailable
-from mao.etcd_member import in_url
+from mao.etcd_member import bindable, in_url
 from mao.invitation import parse
 from mao.local_node import REGISTRIES
 from mao.registry import Edit
@@ -78,9 +78,9 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
         directory.give_name(config.node, certificates.key_fingerprint(csr))
         write_durably(directory.certificate, directory.sign(csr, config.node, (at.host,)))
         settings = _settings(directory, [at.client_address], at.host, cluster_port) | {"node.administrator": "true"}
-        tell(f"Starting this node's member of etcd at {at.client_url}.")
-        enlisting.found(directory, config.node, at)
         configured = _with(config, settings)
+        tell(f"Starting this node's member of etcd at {at.client_url}.")
+        enlisting.found(directory, configured, at)
         moved = _move_in(configured, workspace, directory, settings)
     return Joined(configured, is_member=True, moved=moved)
 
@@ -155,16 +155,19 @@ def leave(config: Config, *, force: bool, tell: Callable[[str], object]) -> Left
         own = REGISTRIES[_SQLITE](config, workspace)
         try:
             if not directory.leaving.exists():
-                enlisting.check_leaving(config, directory, force=force, others=_others(config, workspace))
-                write_durably(directory.leaving, json.dumps(_take_along(config, workspace, own)).encode(), 0o600)
-            kept: int = json.loads(directory.leaving.read_bytes())
+                if directory.member.is_configured:
+                    directory.member.start()
+                last = enlisting.check_leaving(config, directory, force=force, others=_others(config, workspace))
+                known = {"kept": _take_along(config, workspace, own), "last": last}
+                write_durably(directory.leaving, json.dumps(known).encode(), 0o600)
+            known = json.loads(directory.leaving.read_bytes())
         finally:
             own.close()
-        tell(f"{kept} registrations are in this node's own registry now.")
-        enlisting.resign(config, directory)
+        tell(f"{known['kept']} registrations are in this node's own registry now.")
+        enlisting.resign(config, directory, last=bool(known["last"]))
         had_authority = directory.authority_key.exists()
         aside = directory.set_aside()
-    return Left(kept, aside, had_authority)
+    return Left(int(known["kept"]), aside, had_authority)
 
 
 def _check_settings(config: Config) -> None:
@@ -219,7 +222,7 @@ def _settings(directory: ClusterDirectory, endpoints: list[str], host: str, port
     return (
         {"registry.url": f"etcd://{','.join(endpoints)}"}
         | {f"registry.{name}": path for name, path in shown.items()}
-        | {"cluster.listen": f"{in_url(host)}:{port}", "cluster.url": f"https://{in_url(host)}:{port}"}
+        | {"cluster.listen": f"{in_url(bindable(host))}:{port}", "cluster.url": f"https://{in_url(host)}:{port}"}
         | {f"cluster.{name}": path for name, path in shown.items()}
     )
 

@@ -19,9 +19,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 from mao.errors import InUse, NotFound, OutsideFailed
-from mao.workspace import write_durably
+from mao.workspace import remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,11 @@ class Listening:
         return f"https://{in_url(self.host)}:{self.client_port}"
 
     @property
+    def client_address(self) -> str:
+        """As it stands in `registry.url`."""
+        return f"{in_url(self.host)}:{self.client_port}"
+
+    @property
     def peer_url(self) -> str:
         return f"https://{in_url(self.host)}:{self.peer_port}"
 
@@ -80,6 +86,16 @@ class EtcdMember:
     def is_configured(self) -> bool:
         return self.configuration.is_file()
 
+    def listening(self) -> Listening | None:
+        """Where it is reached according to its configuration; None if there is none."""
+        if not self.is_configured:
+            return None
+        import yaml  # noqa: PLC0415  # only for this and its writing
+
+        settings = yaml.safe_load(self.configuration.read_bytes())
+        client, peer = (urlsplit(settings[f"{kind}-urls"]) for kind in ("advertise-client", "initial-advertise-peer"))
+        return Listening(client.hostname or "", client.port or 0, peer.port or 0)
+
     @property
     def has_data(self) -> bool:
         """Whether it was part of a cluster: what is said of the cluster in its configuration counts no more then."""
@@ -98,7 +114,7 @@ class EtcdMember:
             token: of the cluster: members of two clusters never take each other for one of theirs.
             founding: whether it begins a cluster; else it joins one that knows it already.
         """
-        import yaml  # noqa: PLC0415  # only for this
+        import yaml  # noqa: PLC0415  # only for this and its reading
 
         tls = {
             "cert-file": str(identity.certificate),
@@ -106,7 +122,7 @@ class EtcdMember:
             "trusted-ca-file": str(identity.authority),
             "client-cert-auth": True,
         }
-        bind = in_url(_bindable(at.host))
+        bind = in_url(bindable(at.host))
         settings: dict[str, Any] = {
             "name": name,
             "data-dir": str(self.data),
@@ -220,6 +236,12 @@ class EtcdMember:
             time.sleep(_LOOK)  # it has the lock and is just about to say who it is
         return None
 
+    def set_data_aside(self) -> None:
+        """Let what it knew of a cluster that it no longer belongs to be out of its way; it must have ended."""
+        if self.data.exists():
+            remove_tree(self.directory / "old-data")
+            self.data.rename(self.directory / "old-data")
+
     def stop(self) -> None:
         """End it, and return when it has ended."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -256,7 +278,7 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _bindable(host: str) -> str:
+def bindable(host: str) -> str:
     """The number to listen at: that of the host, if this machine has it; else all, as behind a translated address."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]

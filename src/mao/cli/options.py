@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mao.cli.output import FORMATS, Output, say
+from mao.cli.output import FORMATS, Output, moment, say
+from mao.cli.output import seconds as duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,9 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_client(*args: Any, node_url: str | None, **kwargs: Any) -> None:
-        command(client_of(node_url), *args, **kwargs)
+        client = client_of(node_url)
+        command(client, *args, **kwargs)
+        _tell_age(client)
 
     url = click.option(
         "--node-url",
@@ -48,6 +52,25 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
         help="Address of the node (MAO_URL); server.listen of the configuration, if not given.",
     )
     return output_option(url(with_client))
+
+
+def _tell_age(client: Client) -> None:
+    """Say so if what was shown of the registry is old."""
+    from mao.registry import STALE
+
+    if client.registry_age > STALE:
+        since = datetime.now(UTC) - timedelta(seconds=client.registry_age)
+        say(
+            f"The node has been out of touch with its registry for {duration(client.registry_age)}: what it told is"
+            f" stale, as it was at {moment(since.isoformat())}."
+        )
+
+
+administrator_option = click.option(
+    "--as-administrator",
+    is_flag=True,
+    help="Change what another node registered; this node must be an administrator (node.administrator).",
+)
 
 
 def client_of(node_url: str | None = None) -> Client:
