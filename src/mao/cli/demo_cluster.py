@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def show(place: Path) -> None:
     """Make a cluster of three nodes; register on one, install and run on the second, clone on the third."""
-    a, b, c = (Node(place, name, prompt=f"{name}$ ", MAO_CLUSTER__RUNS_FROM="a") for name in "abc")
+    a, b, c = (Node(place, name, prompt=f"{name}$ ", MAO_CLUSTER__RUNS_FROM="a" if name == "b" else "") for name in "abc")
     with ExitStack() as closing:
         _make_cluster(a, (b, c), closing)
         _use_it(a, b, c)
@@ -58,4 +57,6 @@ def _use_it(a: Node, b: Node, c: Node) -> None:
 
 def _end_member(node: Node) -> None:
     """End the member of etcd that the node has started; it would outlive the demo, as it outlives the node."""
-    raise NotImplementedError(node, signal)
+    from mao.cluster_directory import ClusterDirectory
+
+    ClusterDirectory(node.home).member.stop()

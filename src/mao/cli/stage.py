@@ -51,13 +51,14 @@ class Node:
 
     def __init__(self, place: Path, name: str, *, prompt: str = "$ ", **more: str) -> None:
         self.place = place
+        self.home = place / name
         self._prompt = prompt
         self._log = place / f"{name}.log"
         file = place / f"{name}.toml"
         file.touch()
         self.settings = {
             "MAO_CONFIG": str(file),
-            "MAO_NODE__HOME": str(place / name),
+            "MAO_NODE__HOME": str(self.home),
             "MAO_NODE__NAME": name,
             "MAO_SERVER__LISTEN": f"127.0.0.1:{free_port()}",
             **more,
