@@ -12,8 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, checking, cloning, ending, publishing, queueing, running, telling, tending
-from mao.announcing import Announcement
+from mao import announcing, building, checking, cloning, ending, publishing, queueing, running, tending
+from mao.attending import Announcement
 from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
@@ -142,7 +142,7 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             for dataset in node.kept.untold():
-                self._do(self._remote, ("head", dataset), telling.announce_head, dataset)
+                self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
@@ -172,7 +172,7 @@ class Daemon:
         self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
         if wait is not None:
             self.wake()
-        if telling.note_head(node, dataset):
+        if announcing.note_head(node, dataset):
             self.wake()
 
     def _care(self, _node: LocalNode, _name: str) -> None:

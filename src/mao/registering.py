@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
-from mao.announcing import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
@@ -48,7 +47,6 @@ def register_tool(
         NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken, Denied, ValueTooLarge: nothing was registered.
         RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
-    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -156,7 +154,6 @@ def register_dataset(
     """
     if fault := name_fault(name):
         raise BadName(f"A dataset cannot be called '{name}': the name {fault}.")
-    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -194,7 +191,6 @@ def withdraw_tool(
         ToolNotFound, StaleRevision, RegistryUnavailable
         Denied: another node registered it.
     """
-    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:
@@ -220,7 +216,6 @@ def withdraw_dataset(
         DatasetTaken: a registered tool still publishes to it.
         Denied: another node registered it.
     """
-    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:

@@ -32,6 +32,8 @@ _FULL = 100_000_000
 """Bytes free at which a node is short of room, and at which it will soon stop."""
 _SHOWN = 3
 """Alarms that are named."""
+_PATIENCE = 10.0  # seconds
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def doctor(context: click.Context, output: Output) -> None:
 
     Exits with 0 if nothing fails (warnings are none of that), and with 1 otherwise.
     """
-    findings = [_checked(name, check) for name, check in _CHECKS.items()]
+    findings = [finding for name, check in _CHECKS.items() if (finding := _checked(name, check))]
     columns = {
         "CHECK": lambda f: f["check"],
         "RESULT": lambda f: f["result"],
@@ -63,11 +65,11 @@ def doctor(context: click.Context, output: Output) -> None:
     context.exit(1 if any(finding.result == "fail" for finding in findings) else 0)
 
 
-def _checked(name: str, check: Callable[[str], Finding]) -> Finding:
+def _checked(name: str, check: Callable[[str], Finding]) -> Finding | None:
     try:
         return check(name)
-    except (NodeUnreachable, RouteNotFound):  # which the check of the node tells of
-        return Finding(name, "warn", "not known: the node does not say")
+    except (NodeUnreachable, RouteNotFound):  # none answers, or one of an older version: another check tells of that
+        return None
     except (MaoError, OSError, subprocess.SubprocessError) as error:
         return Finding(name, "fail", str(error), "See what it says.")
 
@@ -195,6 +197,46 @@ def _listed(path: str, **filters: object) -> Iterator[Any]:
     return Client(os.environ.get("MAO_URL") or configured_url()).pages(path, timeout=None, **filters)
 
 
+def _announced(name: str) -> Finding:
+    from mao.cli.asking import Client
+    from mao.cli.node import unannounced
+
+    client = Client(os.environ.get("MAO_URL") or configured_url())
+    try:
+        nodes = list(client.pages("/nodes"))
+    except NodeUnreachable:
+        return Finding(name, "warn", "no node serves")
+    for found in nodes:
+        if found["here"]:
+            where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
+            return Finding(name, "ok", f"'{found['name']}', {where}")
+    return Finding(name, "warn", "other nodes do not see this one", unannounced(client, nodes))
+
+
+def _cluster(name: str) -> Finding:
+    """Whether the node answers where the other nodes ask it, as they would."""
+    from mao import config
+
+    settings = config.load()
+    if settings["cluster.listen"] is None:
+        return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")
+    import asyncio
+
+    from mao.attending import url_of
+    from mao.web.relaying import connected
+
+    async def ask() -> int:
+        peer = await connected(settings, settings.node, url_of(settings))
+        try:
+            return await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
+        finally:
+            peer.writer.transport.abort()
+
+    status = asyncio.run(ask())
+    found = f"{url_of(settings)} answers with {status}"
+    return Finding(name, "ok" if status == _OK else "fail", found)
+
+
 _CHECKS: dict[str, Callable[[str], Finding]] = {
     "python": _python,
     "git": _git,
@@ -206,4 +248,6 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "node": _node,
     "alarms": _alarms,
     "decisions": _decisions,
+    "announced": _announced,
+    "cluster": _cluster,
 }

@@ -46,6 +46,10 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _told(settings: Config, address: str) -> None:
     say(f"Node '{settings.node}' answers at {address}, with its home in {settings.home}.")
+    if settings["cluster.listen"]:
+        from mao.attending import url_of
+
+        say(f"Other nodes of its cluster reach it at {url_of(settings) or 'no address yet: set cluster.url'}.")
     say("Ctrl-C or SIGTERM stops it; runs go on and are taken up at the next start.")
 
 

@@ -74,6 +74,13 @@ def say(words: str) -> None:
     click.echo(plain(words), err=True)
 
 
+def mao(command: str) -> str:
+    """A command that is advised, in quotation marks: it asks the node that the present one asks."""
+    context = click.get_current_context(silent=True)
+    asked = context.obj if context is not None and isinstance(context.obj, dict) else {}
+    return f"'mao {command} --node {asked['node']}'" if asked.get("node") else f"'mao {command}'"
+
+
 def raw(text: str, *, err: bool = False) -> None:
     """Pass on what a tool prints, as it is and at once."""
     click.echo(text.encode("utf-8", "backslashreplace"), nl=False, err=err)
