@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from etcd_cluster import need_etcd
 from mao.cli.stage import examples
 from support import PATIENCE, processes_of
 
@@ -29,7 +30,7 @@ def demo(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=4 * PATIENCE,
         check=False,
     )
 
@@ -68,8 +69,8 @@ def test_the_examples_are_found() -> None:
     assert (examples() / "python-census" / "census.py").is_file()
 
 
-@needs_etcd
 def test_the_demo_of_a_cluster_registers_on_one_node_runs_on_another_and_clones_on_a_third(tmp_path: Path) -> None:
+    need_etcd()
     done = demo(tmp_path, "--cluster")
     assert done.returncode == 0, done.stdout + done.stderr
     steps = re.findall(r"^([abc])\$ mao (\w+ ?\w*)", done.stdout, re.MULTILINE)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 def show(place: Path) -> None:
     """Make a cluster of three nodes; register on one, install and run on the second, clone on the third."""
-    a, b, c = (Node(place, name, prompt=f"{name}$ ", MAO_CLUSTER__RUNS_FROM="a" if name == "b" else "") for name in "abc")
+    a, b, c = (
+        Node(place, name, prompt=f"{name}$ ", MAO_CLUSTER__RUNS_FROM="a" if name == "b" else "") for name in "abc"
+    )
     with ExitStack() as closing:
         _make_cluster(a, (b, c), closing)
         _use_it(a, b, c)
