@@ -105,12 +105,7 @@ def test_a_node_goes_on_while_its_registry_is_away_and_makes_up_for_it(
     assert age(node, "/regtools") > 0
     assert age(node, "/datasets") > 0
     assert names(node) == ["more", "probe"]
-    eventually(lambda: age(node) > STALE)
-    listed = mao(node, "tool", "list")
-    assert re.search(r"out of touch with its registry for .* stale, as it was at 20\d\d-", listed.stderr)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "more", "probe"]
-    for command in (("tool", "search", "pro"), ("tool", "show", "probe"), ("dataset", "list")):
-        assert "stale" in mao(node, *command).stderr
+    the_command_line_says_so(node)
     assert node.request("GET", "/readyz").status == 200
     assert b"\nmao_registry_age_seconds 0.0" not in node.request("GET", "/metrics").body
     refused(node, "POST", "/tools", {"url": str(new)})
@@ -136,6 +131,15 @@ def test_a_node_goes_on_while_its_registry_is_away_and_makes_up_for_it(
     assert names(node) == ["more", "new", "probe"]
     log = (node.home.parent / f"{node.home.name}.log").read_text()
     assert (log.count("the registry is away"), log.count("the registry is back")) == (1, 1), log
+
+
+def the_command_line_says_so(node: ServedNode) -> None:
+    eventually(lambda: age(node) > STALE)
+    listed = mao(node, "tool", "list")
+    assert re.search(r"out of touch with its registry for .* stale, as it was at 20\d\d-", listed.stderr)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "more", "probe"]
+    for command in (("tool", "search", "pro"), ("tool", "show", "probe"), ("dataset", "list")):
+        assert "stale" in mao(node, *command).stderr
 
 
 def test_a_node_that_starts_while_its_registry_is_away_goes_by_what_it_knew(
