@@ -16,7 +16,7 @@ import click
 
 from mao import __version__
 from mao.cli.options import configured_url, output_option
-from mao.errors import MaoError, NodeUnreachable
+from mao.errors import MaoError, NodeUnreachable, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,8 +165,8 @@ def _announced(name: str) -> Finding:
     client = Client(os.environ.get("MAO_URL") or configured_url())
     try:
         nodes = list(client.pages("/nodes"))
-    except NodeUnreachable:
-        return Finding(name, "warn", "no node serves")
+    except Unavailable as error:
+        return Finding(name, "warn", "no node serves" if isinstance(error, NodeUnreachable) else error.detail)
     for found in nodes:
         if found["here"]:
             where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
