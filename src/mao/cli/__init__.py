@@ -25,6 +25,8 @@ _COMMANDS = {
     "tool": "mao.cli.tool:tool",
     "run": "mao.cli.run:run",
     "dataset": "mao.cli.dataset:dataset",
+    "cluster": "mao.cli.cluster:cluster",
+    "alarm": "mao.cli.alarm:alarm",
     "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",
     "doctor": "mao.cli.doctor:doctor",

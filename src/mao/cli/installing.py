@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.alarm import marked
 from mao.cli.asking import at
 from mao.cli.options import asks_node, installed_argument, tool_argument
 from mao.cli.output import between, mao, moment, raw, say
@@ -102,7 +103,7 @@ def _check(installation: Any) -> None:
 def installed(client: Client, output: Output) -> None:
     """List the tools that are on this node."""
     none = "No tool is installed on this node. 'mao tool list' shows those there are."
-    output.values(client.pages("/installations"), _COLUMNS, none)
+    output.values(client.pages("/installations"), marked(client, output, _COLUMNS, "tool"), none)
 
 
 @click.command()

@@ -19,7 +19,7 @@ _GREEN, _YELLOW, _RED, _CYAN = "32", "33", "31", "36"
 _COLOURS = {
     **dict.fromkeys(("succeeded", "installed", "ready", "published", "ok"), _GREEN),
     **dict.fromkeys(("unpublished", "cancelled", "waiting", "kept", "warn"), _YELLOW),
-    **dict.fromkeys(("failed", "timed-out", "lost", "blocked", "fail"), _RED),
+    **dict.fromkeys(("failed", "timed-out", "lost", "blocked", "fail", "tag-moved"), _RED),
     **dict.fromkeys(("queued", "running", "publishing", "installing", "cloning", "refreshing"), _CYAN),
 }
 _NARROWEST = 20
