@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mao import data_directory
-from mao.errors import InstallerFailed, MaoError, NotInstalled, Stopping, ToolNotFound
+from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
 from mao.installation import Installation, InstallationState, Step
 from mao.names import nearest
@@ -43,6 +43,8 @@ def find_installation(node: LocalNode, name: str) -> Installation:
         registered = find_tool(node, name)
     except ToolNotFound:
         hint = f"; did you mean '{near}'?" if near else ", nor registered in the cluster."
+    except RegistryUnavailable:
+        hint = ". Whether it is registered is not known here: the registry has not been reached yet."
     else:
         hint = f". It is registered: 'mao tool install {registered.name}' installs it."
     raise NotInstalled(f"'{name}' is not installed on this node{hint}")

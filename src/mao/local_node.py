@@ -15,6 +15,7 @@ from mao.dataset_history import DatasetHistory
 from mao.errors import InUse, MaoError
 from mao.executors.process import ProcessExecutor
 from mao.git import Git, end_left_over, fetchable
+from mao.kept_mirror import KeptMirror
 from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
@@ -78,9 +79,13 @@ class LocalNode:
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
         self._start_member()
-        self.registry = REGISTRIES[self.config["registry.url"].partition(":")[0]](self.config, self.workspace)
-        closing.callback(self.registry.close)
-        self.mirror = Mirror(self.registry, lambda _: self._changed())
+        url: str = self.config["registry.url"]
+        self.kept = KeptMirror(self.workspace.mirror, url)
+        closing.callback(self.kept.close)
+        self.registry = REGISTRIES[url.partition(":")[0]](self.config, self.workspace)
+        embedded = url == "sqlite"  # it is a file beside the copy
+        self.mirror = Mirror(self.registry, lambda _: self._changed(), None if embedded else self.kept)
+        closing.callback(self.mirror.close)
         self.executor = EXECUTORS["process"](self.workspace)
         closing.callback(self.executor.close)
         closing.callback(self.git.close)

@@ -1,131 +1,269 @@
-"""The registry in memory, fed by its watch: what is asked often is answered without a round trip."""
+"""The registry in memory, fed by its watch: what is asked often is answered without a round trip, or while it is away.
+
+A change has a position here: the revision of the registry at which it came to be and, once the registry was set back or
+replaced, so much more that what comes later is always larger.
+"""
 
 from __future__ import annotations
 
 import bisect
+import logging
 import threading
 import time
+from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mao.errors import StaleRevision
+from mao.errors import DiskFull, RegistryUnavailable, StaleRevision
 from mao.registry import Change, Entry, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mao.kept_mirror import KeptMirror
     from mao.registry import Registry
+
+log = logging.getLogger("mao.mirror")
 
 T = TypeVar("T")
 PREFIX = "/mao/v1/"
+_IN_TOUCH = 2.0
+"""Seconds within which a registry that is in touch says something (`Registry.watch`)."""
+_LOOK = 1.0
+"""Seconds between two attempts to list the registry."""
+_KEEP = 5.0
+"""Seconds after which it is stored that the registry was in touch, though nothing has changed."""
+_CATCH_UP = 5.0
+"""Seconds until what was written to the registry has come back from it, or will not so soon."""
+_LONGEST_END = 10.0
+"""Seconds that the thread may take to end; it could be listing a registry that does not answer."""
+_REMEMBERED = 10_000
+"""How many changes who follows them can be behind, and still be told of what is gone."""
 
 
 class Mirror:
-    """All keys below `/mao/v1/`, as the watch last told of them. Read from any thread.
+    """All keys below `/mao/v1/`, as the registry last told of them. Read from any thread.
+
+    Reads raise `RegistryUnavailable` if nothing is known: the registry was not in reach yet, nor is a copy kept.
 
     Args:
-        registry: the one that is mirrored; closing it ends the thread that follows it.
-        changed: called, from that thread, after each change.
+        registry: the one that is mirrored; `close` closes it, too.
+        changed: called, from the thread that follows the registry, after each change.
+        kept: where a copy is kept, from which is told until the registry can be reached; None if it always can.
     """
 
-    def __init__(self, registry: Registry, changed: Callable[[Change], None]) -> None:
+    def __init__(self, registry: Registry, changed: Callable[[Change], None], kept: KeptMirror | None = None) -> None:
         self._registry = registry
         self._told = changed
+        self._kept = kept
+        self._unkept: dict[str, Change] = {}
+        self._kept_at = 0.0
         self._arrived = threading.Condition()
-        self._deleted: dict[str, Change] = {}
+        self._closing = threading.Event()
         self._cached: dict[str, tuple[int, Any]] = {}
-        self._by_key, self.revision = self._listed()
-        self._in_touch = time.monotonic()
-        self._keys = sorted(self._by_key)
-        self._thread = threading.Thread(target=self._follow, name="registry watch", daemon=True)
+        self._trouble = ""
+        self._by_key: dict[str, Entry] = {}
+        self._keys: list[str] = []
+        self.revision = self._base = self._log_from = 0
+        self._log: deque[tuple[int, str]] = deque(maxlen=_REMEMBERED)
+        self._touched: float | None = None
+        if kept is not None and (copy := kept.copy()):
+            self._by_key, self._keys = copy.entries, sorted(copy.entries)
+            self.revision = self._log_from = copy.revision
+            self._touched = time.monotonic() - max(0.0, time.time() - copy.moment)
+        listed = self._is_listed(tell=False)
+        self._thread = threading.Thread(target=self._follow, args=(listed,), name="registry watch", daemon=True)
         self._thread.start()
 
-    def _listed(self) -> tuple[dict[str, Entry], int]:
-        """What is there, and the revision to watch from: changes between two pages come again by the watch."""
-        found: dict[str, Entry] = {}
-        page, first = self._registry.entries(PREFIX)
-        while page:
-            found |= {entry.key: entry for entry in page}
-            page, _ = self._registry.entries(PREFIX, after=page[-1].key)
-        return found, first
-
-    def _follow(self) -> None:
-        while True:
+    def _follow(self, listed: bool) -> None:  # noqa: FBT001  # threads take no keywords without a dictionary
+        while not self._closing.is_set():
+            if not listed:
+                self._closing.wait(_LOOK)
+                listed = self._is_listed(tell=True)
+                continue
+            listed = False
             try:
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
-            except StaleRevision:
-                self._list_anew()
+            except (StaleRevision, RegistryUnavailable):
+                continue
+            except Exception:  # whatever it was, it must not be the last that is heard of the registry
+                if not self._closing.is_set():
+                    log.exception("following the registry failed; it is listed anew")
             else:
                 return
 
-    def _list_anew(self) -> None:
-        found, revision = self._listed()
-        gone = [Change(key, None, revision) for key in self._by_key if key not in found]
-        # What is later than the first page of the list comes again by the watch.
-        come = [Change(e.key, e.value, e.revision) for e in found.values() if self.revision < e.revision <= revision]
-        changes = tuple(sorted([*gone, *come], key=lambda change: change.revision))
-        self._take(Progress(revision, changes))
+    def _is_listed(self, *, tell: bool) -> bool:
+        """Whether the registry could be listed; if so, what is known here is what it holds."""
+        try:
+            for change in self._list_anew():
+                if tell:
+                    self._told(change)
+        except RegistryUnavailable as error:
+            self._trouble = error.detail
+            return False
+        except Exception:  # as above
+            if not self._closing.is_set():
+                log.exception("listing the registry failed; it is tried again")
+            return False
+        return True
+
+    def _list_anew(self) -> list[Change]:
+        """What has changed in value: revisions do not tell, as the registry may have been set back or replaced."""
+        found, revision = self._list()
+        known = self._by_key
+        gone = [Change(key, None, revision) for key in known.keys() - found.keys()]
+        come = [Change(e.key, e.value, e.revision) for e in found.values() if e != known.get(e.key)]
+        changes = sorted([*come, *gone], key=lambda change: change.revision)
+        told = [c for c in changes if c.value is None or c.key not in known or known[c.key].value != c.value]
+        with self._arrived:
+            if revision < self.revision or any(change.revision <= self.revision for change in come):
+                log.warning(
+                    "the registry was set back or replaced: it is at revision %s, not %s", revision, self.revision
+                )
+                self._base += self.revision
+            self._by_key, self._keys = found, sorted(found)
+            self._note(told, revision)
+        self._keep(changes)
+        return told
+
+    def _list(self) -> tuple[dict[str, Entry], int]:
+        """What is there, and the revision to watch from.
+
+        A change between two pages comes again by the watch: until then it is known as if it had come with the first.
+        """
+        found: dict[str, Entry] = {}
+        page, first = self._registry.entries(PREFIX)
+        while page:
+            found |= {e.key: e if e.revision <= first else Entry(e.key, e.value, first) for e in page}
+            page, _ = self._registry.entries(PREFIX, after=page[-1].key)
+        return found, first
 
     def _take(self, progress: Progress) -> None:
         with self._arrived:
             for change in progress.changes:
                 self._apply(change)
-            self.revision = progress.revision
-            self._in_touch = time.monotonic()
-            self._arrived.notify_all()
+            self._note(progress.changes, progress.revision)
+        self._keep(progress.changes)
         for change in progress.changes:
             self._told(change)
 
-    def age(self) -> float:
-        """Seconds since the registry was last in touch: what is told here held at that moment."""
-        return time.monotonic() - self._in_touch
-
     def _apply(self, change: Change) -> None:
-        known = self._by_key.get(change.key)
-        if known and known.revision > change.revision:
+        if change.value is not None:
+            if change.key not in self._by_key:
+                bisect.insort(self._keys, change.key)
+            self._by_key[change.key] = Entry(change.key, change.value, change.revision)
+        elif self._by_key.pop(change.key, None):
+            del self._keys[bisect.bisect_left(self._keys, change.key)]
+
+    def _note(self, changes: list[Change] | tuple[Change, ...], revision: int) -> None:
+        """The registry was in touch at `revision`, and these are what it told."""
+        for change in changes:
+            if len(self._log) == _REMEMBERED:
+                self._log_from = self._log[0][0]
+            self._log.append((self._base + change.revision, change.key))
+        self.revision = revision
+        self._touched = time.monotonic()
+        self._arrived.notify_all()
+
+    def _keep(self, changes: list[Change] | tuple[Change, ...]) -> None:
+        if self._kept is None:
             return
-        if change.value is None:
-            self._deleted[change.key] = change
-            if known:
-                del self._by_key[change.key]
-                del self._keys[bisect.bisect_left(self._keys, change.key)]
+        self._unkept |= {change.key: change for change in changes}
+        if not self._unkept and time.monotonic() - self._kept_at < _KEEP:
             return
-        if known is None:
-            bisect.insort(self._keys, change.key)
-        self._deleted.pop(change.key, None)
-        self._by_key[change.key] = Entry(change.key, change.value, change.revision)
+        try:
+            self._kept.store(self._unkept.values(), self.revision, time.time())
+        except DiskFull as error:  # what is in memory is right, and is stored when there is room
+            if self._kept_at:
+                log.warning("the copy of the registry could not be stored: %s", error.detail)
+            self._kept_at = 0.0
+        else:
+            self._unkept = {}
+            self._kept_at = time.monotonic()
+
+    def age(self) -> float:
+        """Seconds since the registry was last in touch: what is told here held at that moment. Infinite if never."""
+        return float("inf") if self._touched is None else time.monotonic() - self._touched
+
+    def in_touch(self) -> bool:
+        """Whether nothing can have changed, but in the last moments, without being known here."""
+        return self.age() <= _IN_TOUCH
 
     def catch_up(self, revision: int) -> None:
-        """Wait until `revision` is in the mirror, so that who changed something reads it back."""
+        """Wait until `revision` is in the mirror, so that who changed something reads it back.
+
+        Raises:
+            RegistryUnavailable: it went away before that.
+        """
         with self._arrived:
-            self._arrived.wait_for(lambda: self.revision >= revision, timeout=10)
+            if not self._arrived.wait_for(lambda: self.revision >= revision, timeout=_CATCH_UP):
+                raise RegistryUnavailable(
+                    "The registry has taken it, and went away before this node saw it there. Look at it when the"
+                    " registry is back."
+                )
+
+    def trouble(self) -> str:
+        """Why nothing new is told, as far as that is known."""
+        if self._touched is None:
+            return f"This node has not reached it yet, and does not know what it holds. {self._trouble}".strip()
+        return f"It was last in touch {self.age():.0f} s ago; what is listed held then."
+
+    def _check_known(self) -> None:
+        if self._touched is None:
+            raise RegistryUnavailable(f"The registry is away. {self.trouble()}")
 
     def get(self, key: str) -> Entry | None:
         """The entry of `key`."""
+        self._check_known()
         return self._by_key.get(key)
 
     def entries(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """At most `limit` entries below `prefix` whose key comes after `after`, in the order of their keys."""
+        self._check_known()
         with self._arrived:
             start = bisect.bisect_right(self._keys, after) if after > prefix else bisect.bisect_left(self._keys, prefix)
             stop = bisect.bisect_left(self._keys, prefix + "\U0010ffff")
             keys = self._keys[start : stop if limit is None else min(stop, start + limit)]
             return [self._by_key[key] for key in keys]
 
-    def changed_since(self, revision: int) -> list[Change]:
-        """The newest state of each key that has changed since `revision`, in the order of the changes."""
+    @property
+    def position(self) -> int:
+        """Of the newest change; it grows even if the registry is set back."""
+        return self._base + self.revision
+
+    def changed_since(self, position: int) -> tuple[list[Change], int]:
+        """The newest state of each key that has changed since `position`, in the order of the changes, and theirs.
+
+        The changes have their positions in place of revisions. Who names a position that was never reached has it from
+        before the registry was set back, and is told of all that there is.
+        """
         with self._arrived:
-            if revision >= self.revision:
-                return []
-            present = [Change(e.key, e.value, e.revision) for e in self._by_key.values() if e.revision > revision]
-            gone = [change for change in self._deleted.values() if change.revision > revision]
-        return sorted((*present, *gone), key=lambda change: change.revision)
+            present = self.position
+            if position == present:
+                return [], present
+            entries = self._by_key
+            newest: dict[str, int] = {}
+            if not self._log_from <= position <= present:
+                after = 0 if position > present or position < self._base else position
+                newest = {e.key: at for e in entries.values() if (at := self._base + e.revision) > after}
+                position = min(position, after)
+            recent = list(takewhile(lambda change: change[0] > position, reversed(self._log)))
+            newest |= {key: at for at, key in reversed(recent)}
+            states = [Change(key, entries[key].value if key in entries else None, at) for key, at in newest.items()]
+        return sorted(states, key=lambda change: change.revision), present
 
     def cached(self, what: str, compute: Callable[[], T]) -> T:
         """The answer called `what`, computed anew only when the registry has changed since."""
-        revision = self.revision
+        position = self.position
         known = self._cached.get(what)
-        if known is None or known[0] != revision:
-            known = self._cached[what] = (revision, compute())
+        if known is None or known[0] != position:
+            known = self._cached[what] = (position, compute())
         found: T = known[1]
         return found
+
+    def close(self) -> None:
+        """End the thread that follows the registry, and close that."""
+        self._closing.set()
+        self._registry.close()
+        self._thread.join(_LONGEST_END)

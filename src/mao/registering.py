@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mao.announcing import check_name
+from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
-from mao.errors import (
-    BadName,
-    DatasetNotFound,
-    DatasetTaken,
-    Denied,
-    NameDiffers,
-    NameTaken,
-    StaleRevision,
-    ToolNotFound,
-)
+from mao.checking import seen
+from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
 from mao.reading import check_remote, read, resolve
@@ -26,7 +17,9 @@ from mao.values import now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mao.agreeing import Look
     from mao.local_node import LocalNode
+    from mao.registry import Entry
 
 
 def register_tool(
@@ -36,8 +29,9 @@ def register_tool(
     ref: str | None = None,
     name: str | None = None,
     if_revision: int | None = None,
+    as_administrator: bool = False,
 ) -> Tool:
-    """Register the tool in the repository at `url`, at the commit that `ref` (its HEAD) names now.
+    """Register the tool in the repository at `url`, at the commit that `ref` (its HEAD) names now, and its dataset.
 
     Args:
         node: that registers it.
@@ -45,31 +39,24 @@ def register_tool(
         ref: branch, tag or commit.
         name: if given, it must be the one in the definition.
         if_revision: replace the registration that has this revision; None to register a new one.
+        as_administrator: replace what another node registered; it stays that node's.
 
     Raises:
         BadRemote, RemoteRefused, RemoteUnreachable, GitFailed: the repository cannot be read; in git's words.
         BadDefinition: with all its faults.
-        NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken: nothing was registered.
+        NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken, Denied, ValueTooLarge: nothing was registered.
+        RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
-    check_name(node)
     check_remote(node, url)
+    check_may(node, asked=as_administrator)
+    check_in_reach(node)
     reading = read(node, url, resolve(node, url, ref))
     definition = reading.definition
     if name is not None and name.lower() != definition.name.lower():
         raise NameDiffers(
             f"The definition in {url} is of '{definition.name}', not '{name}'. Register it under its own name."
         )
-    present = node.registry.get(tool_key(definition.name))
-    if present is not None and if_revision is None:
-        taken = Tool.model_validate_json(present.value)
-        raise NameTaken(
-            f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
-            f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
-        )
-    if present is not None:
-        _own(node, Tool.model_validate_json(present.value))
-    if if_revision is not None and (present is None or present.revision != if_revision):
-        raise StaleRevision(f"The tool '{definition.name}' has changed since it was read. Look at it again.")
+    check_remote(node, definition.data.repo.remote)
     tool = Tool(
         name=definition.name,
         url=url,
@@ -80,43 +67,63 @@ def register_tool(
         registered_by=node.config.node,
         registered_at=now(),
     )
-    _register_dataset_of(node, tool)
-    revision = _put_tool(node, tool, if_revision or 0)
-    node.mirror.catch_up(revision)
-    return tool
+
+    def registration(look: Look) -> list[Edit]:
+        present = look(tool_key(tool.name))
+        if if_revision is None:
+            if present is not None:
+                taken = Tool.model_validate_json(present.value)
+                seen(node, taken, url, reading.pinned)
+                raise NameTaken(
+                    f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
+                    f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
+                )
+            return [_joined(look, tool), _edit(present, tool)]
+        present = unchanged(present, f"tool '{tool.name}'", if_revision)
+        replaced = Tool.model_validate_json(present.value)
+        check_own(node, replaced, as_administrator=as_administrator)
+        new = tool.model_copy(update={"registered_by": replaced.registered_by})
+        moved = replaced.dataset.lower() != new.dataset.lower()
+        return [_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
+
+    edits = written(node, registration)
+    return Tool.model_validate_json(edits[-1].value or b"")
 
 
-def _put_tool(node: LocalNode, tool: Tool, if_revision: int) -> int:
-    try:
-        return node.registry.write(Edit(tool_key(tool.name), tool.model_dump_json(by_alias=True).encode(), if_revision))
-    except StaleRevision:
-        if if_revision:
-            raise
-        raise NameTaken(f"The tool '{tool.name}' was registered by another node just now.") from None
+def _edit(present: Entry | None, value: Tool | Dataset) -> Edit:
+    """Give the key of `value` this value, if it still is as it was looked at."""
+    key = tool_key(value.name) if isinstance(value, Tool) else dataset_key(value.name)
+    return Edit(key, value.model_dump_json(by_alias=True).encode(), present.revision if present else 0)
 
 
-def _register_dataset_of(node: LocalNode, tool: Tool) -> None:
+def _joined(look: Look, tool: Tool) -> Edit:
+    """The dataset of `tool` with the tool in it; also if it is in it, so that nobody withdraws it at this moment."""
     repo = tool.definition.data.repo
-    check_remote(node, repo.remote)
-    key = dataset_key(repo.name)
-    while True:
-        present = node.registry.get(key)
-        dataset = Dataset.model_validate_json(present.value) if present else _dataset_of(node, tool)
-        if dataset.url != repo.remote:
-            raise DatasetTaken(
-                f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
-                f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
-            )
-        if present and tool.name in dataset.produced_by:
-            return
-        if tool.name not in dataset.produced_by:
-            dataset = dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)})
-        with suppress(StaleRevision):  # another tool of this dataset was registered just now: look again
-            node.registry.write(Edit(key, dataset.model_dump_json().encode(), present.revision if present else 0))
-            return
+    present = look(dataset_key(repo.name))
+    if present is None:
+        return _edit(None, _dataset_of(tool))
+    dataset = Dataset.model_validate_json(present.value)
+    if dataset.url != repo.remote:
+        raise DatasetTaken(
+            f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
+            f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
+        )
+    if tool.name in dataset.produced_by:
+        return _edit(present, dataset)
+    return _edit(present, dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)}))
 
 
-def _dataset_of(node: LocalNode, tool: Tool) -> Dataset:
+def _left(look: Look, tool: Tool) -> list[Edit]:
+    """The dataset of `tool` without the tool."""
+    present = look(dataset_key(tool.dataset))
+    dataset = Dataset.model_validate_json(present.value) if present else None
+    if dataset is None or tool.name not in dataset.produced_by:
+        return []
+    others = tuple(name for name in dataset.produced_by if name != tool.name)
+    return [_edit(present, dataset.model_copy(update={"produced_by": others}))]
+
+
+def _dataset_of(tool: Tool) -> Dataset:
     repo = tool.definition.data.repo
     return Dataset(
         name=repo.name,
@@ -124,92 +131,112 @@ def _dataset_of(node: LocalNode, tool: Tool) -> Dataset:
         description=f"Data of {tool.name}: {tool.definition.description}".strip(),
         produced_by=(tool.name,),
         license=tool.definition.license,
-        registered_by=node.config.node,
-        registered_at=now(),
+        registered_by=tool.registered_by,
+        registered_at=tool.registered_at,
     )
 
 
-def announce_head(node: LocalNode, name: str) -> None:
-    """Tell the cluster of the newest commit of a dataset that is known here; if another node does so, that stands."""
-    entry = node.registry.get(dataset_key(name))
-    if entry is None:
-        return
-    dataset = Dataset.model_validate_json(entry.value)
-    tip = node.cache(dataset.name, dataset.url).tip()
-    if tip is not None and tip.commit not in {None, dataset.head}:
-        told = dataset.model_copy(update={"head": tip.commit, "updated_at": now()})
-        with suppress(StaleRevision):
-            node.registry.write(Edit(entry.key, told.model_dump_json().encode(), entry.revision))
-
-
-def register_dataset(node: LocalNode, name: str, url: str, description: str = "") -> Dataset:
-    """Register the git remote at `url` as a dataset.
+def register_dataset(
+    node: LocalNode,
+    name: str,
+    url: str,
+    description: str = "",
+    *,
+    if_revision: int | None = None,
+    as_administrator: bool = False,
+) -> Dataset:
+    """Register the git remote at `url` as a dataset; or replace url and description of what has this revision.
 
     Raises:
-        BadName, BadRemote, RemoteRefused, RemoteUnreachable, GitFailed, NameTaken: nothing was registered.
+        BadName, BadRemote, RemoteRefused, RemoteUnreachable, GitFailed, NameTaken, StaleRevision, Denied,
+        ValueTooLarge: nothing was registered.
+        RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
     if fault := name_fault(name):
         raise BadName(f"A dataset cannot be called '{name}': the name {fault}.")
-    check_name(node)
     check_remote(node, url)
-    present = node.registry.get(dataset_key(name))
-    if present is not None:
-        taken = Dataset.model_validate_json(present.value)
-        raise NameTaken(
-            f"The dataset '{taken.name}' is registered already, by node '{taken.registered_by}' with the remote"
-            f" {taken.url}. Choose another name."
-        )
+    check_may(node, asked=as_administrator)
+    check_in_reach(node)
     node.git.run("ls-remote", "--heads", "--", fetchable(url), cwd=node.workspace.temporary)
-    dataset = Dataset(name=name, url=url, description=description, registered_by=node.config.node, registered_at=now())
-    try:
-        revision = node.registry.write(Edit(dataset_key(name), dataset.model_dump_json().encode(), 0))
-    except StaleRevision:
-        raise NameTaken(f"The dataset '{name}' was registered by another node just now.") from None
-    node.mirror.catch_up(revision)
-    return dataset
+    new = Dataset(name=name, url=url, description=description, registered_by=node.config.node, registered_at=now())
+
+    def registration(look: Look) -> list[Edit]:
+        present = look(dataset_key(name))
+        if if_revision is None:
+            if present is not None:
+                taken = Dataset.model_validate_json(present.value)
+                raise NameTaken(
+                    f"The dataset '{taken.name}' is registered already, by node '{taken.registered_by}' with the"
+                    f" remote {taken.url}. Choose another name."
+                )
+            return [_edit(None, new)]
+        present = unchanged(present, f"dataset '{name}'", if_revision)
+        replaced = Dataset.model_validate_json(present.value)
+        check_own(node, replaced, as_administrator=as_administrator)
+        update: dict[str, object] = {"url": url, "description": description}
+        if replaced.url != url:  # nobody has told yet what the new remote has
+            update |= {"head": None, "updated_at": None}
+        return [_edit(present, replaced.model_copy(update=update))]
+
+    (edit,) = written(node, registration)
+    return Dataset.model_validate_json(edit.value or b"")
 
 
-def withdraw_tool(node: LocalNode, name: str, *, if_revision: int | None = None) -> None:
-    """Take a tool out of the registry; where it is installed it stays.
+def withdraw_tool(
+    node: LocalNode, name: str, *, if_revision: int | None = None, as_administrator: bool = False
+) -> None:
+    """Take a tool out of the registry, and out of what its dataset is said to hold; where it is installed it stays.
 
     Raises:
-        ToolNotFound, StaleRevision
+        ToolNotFound, StaleRevision, RegistryUnavailable
         Denied: another node registered it.
     """
-    check_name(node)
-    present = node.registry.get(tool_key(name))
-    if present is None:
-        raise ToolNotFound(_unknown("tool", name, (tool.name for tool in tools(node))))
-    _own(node, Tool.model_validate_json(present.value))
-    revision = node.registry.write(Edit(tool_key(name), None, present.revision if if_revision is None else if_revision))
-    node.mirror.catch_up(revision)
+    check_may(node, asked=as_administrator)
+
+    def withdrawal(look: Look) -> list[Edit]:
+        present = look(tool_key(name))
+        if present is None:
+            raise ToolNotFound(_unknown(node, "tool", name, (tool.name for tool in tools(node))))
+        tool = Tool.model_validate_json(present.value)
+        check_own(node, tool, as_administrator=as_administrator)
+        if if_revision is not None:
+            unchanged(present, f"tool '{name}'", if_revision)
+        return [Edit(present.key, None, present.revision), *_left(look, tool)]
+
+    written(node, withdrawal)
 
 
-def withdraw_dataset(node: LocalNode, name: str, *, if_revision: int | None = None) -> None:
+def withdraw_dataset(
+    node: LocalNode, name: str, *, if_revision: int | None = None, as_administrator: bool = False
+) -> None:
     """Take a dataset out of the registry; its remote and its clones stay.
 
     Raises:
-        DatasetNotFound, StaleRevision
+        DatasetNotFound, StaleRevision, RegistryUnavailable
         DatasetTaken: a registered tool still publishes to it.
         Denied: another node registered it.
     """
-    check_name(node)
-    present = node.registry.get(dataset_key(name))
-    if present is None:
-        raise DatasetNotFound(_unknown("dataset", name, (dataset.name for dataset in datasets(node))))
-    _own(node, Dataset.model_validate_json(present.value))
-    users = [tool.name for tool in tools(node) if tool.dataset.lower() == name.lower()]
-    if users:
-        raise DatasetTaken(f"'{name}' is the dataset of {', '.join(users)}. Withdraw that first.")
-    revision = node.registry.write(
-        Edit(dataset_key(name), None, present.revision if if_revision is None else if_revision)
-    )
-    node.mirror.catch_up(revision)
+    check_may(node, asked=as_administrator)
+
+    def withdrawal(look: Look) -> list[Edit]:
+        present = look(dataset_key(name))
+        if present is None:
+            raise DatasetNotFound(_unknown(node, "dataset", name, (dataset.name for dataset in datasets(node))))
+        dataset = Dataset.model_validate_json(present.value)
+        check_own(node, dataset, as_administrator=as_administrator)
+        if if_revision is not None:
+            unchanged(present, f"dataset '{name}'", if_revision)
+        # Who registers a tool of this dataset writes the dataset, too: it would not be as it was looked at.
+        users = [tool for tool in dataset.produced_by if _is_of(look(tool_key(tool)), dataset)]
+        if users:
+            raise DatasetTaken(f"'{name}' is the dataset of {', '.join(users)}. Withdraw that first.")
+        return [Edit(present.key, None, present.revision)]
+
+    written(node, withdrawal)
 
 
-def _own(node: LocalNode, value: Tool | Dataset) -> None:
-    if value.registered_by != node.config.node:
-        raise Denied(f"'{value.name}' was registered by node '{value.registered_by}': only that node may change it.")
+def _is_of(entry: Entry | None, dataset: Dataset) -> bool:
+    return entry is not None and Tool.model_validate_json(entry.value).dataset.lower() == dataset.name.lower()
 
 
 def tools(node: LocalNode) -> Iterator[Tool]:
@@ -230,7 +257,7 @@ def find_tool(node: LocalNode, name: str) -> Tool:
     """
     entry = node.mirror.get(tool_key(name))
     if entry is None:
-        raise ToolNotFound(_unknown("tool", name, (tool.name for tool in tools(node))))
+        raise ToolNotFound(_unknown(node, "tool", name, (tool.name for tool in tools(node))))
     return Tool.model_validate_json(entry.value)
 
 
@@ -242,10 +269,11 @@ def find_dataset(node: LocalNode, name: str) -> Dataset:
     """
     entry = node.mirror.get(dataset_key(name))
     if entry is None:
-        raise DatasetNotFound(_unknown("dataset", name, (dataset.name for dataset in datasets(node))))
+        raise DatasetNotFound(_unknown(node, "dataset", name, (dataset.name for dataset in datasets(node))))
     return Dataset.model_validate_json(entry.value)
 
 
-def _unknown(noun: str, name: str, known: Iterator[str]) -> str:
+def _unknown(node: LocalNode, noun: str, name: str, known: Iterator[str]) -> str:
     near = nearest(name, known)
-    return f"No {noun} is registered as '{name}'" + (f"; did you mean '{near}'?" if near else ".")
+    words = f"No {noun} is registered as '{name}'" + (f"; did you mean '{near}'?" if near else ".")
+    return words if node.mirror.in_touch() else f"{words} The registry is away: {node.mirror.trouble()}"

@@ -15,6 +15,8 @@ LARGEST_WRITE = 1_500_000
 registries have the same limit, so that a node can move from one to another."""
 SMALLEST_LEASE = 2
 """Seconds; etcd grants no shorter ones."""
+STALE = 5
+"""Seconds without touch after which what is known of a registry is called stale."""
 
 
 @dataclass(frozen=True, slots=True)

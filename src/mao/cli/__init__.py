@@ -26,6 +26,8 @@ _COMMANDS = {
     "run": "mao.cli.run:run",
     "dataset": "mao.cli.dataset:dataset",
     "cluster": "mao.cli.cluster:cluster",
+    "alarm": "mao.cli.alarm:alarm",
+    "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",
     "doctor": "mao.cli.doctor:doctor",
     "config": "mao.cli.node_commands:config",

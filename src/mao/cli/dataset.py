@@ -10,8 +10,8 @@ import click
 from mao.cli.asking import at
 from mao.cli.growth import growth_lines
 from mao.cli.lazy import LazyGroup
-from mao.cli.options import asks_node, complete, dataset_argument
-from mao.cli.output import count, moment, say
+from mao.cli.options import administrator_option, asks_node, complete, dataset_argument
+from mao.cli.output import count, mao, moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
 
 if TYPE_CHECKING:
@@ -88,15 +88,28 @@ def list_datasets(client: Client, output: Output, search: str | None) -> None:
 @click.argument("name")
 @click.argument("url")
 @click.option("--description", default="", help="What is in it.")
+@click.option("--replace", is_flag=True, help="Replace the remote and the description that are registered.")
+@administrator_option
 @asks_node
-def register(client: Client, output: Output, name: str, url: str, description: str) -> None:
+def register(  # noqa: PLR0913  # what click hands over
+    client: Client,
+    output: Output,
+    name: str,
+    url: str,
+    description: str,
+    *,
+    replace: bool,
+    as_administrator: bool,
+) -> None:
     """Register the git remote at URL as the dataset NAME."""
     if Path(url).is_dir():
         url = str(Path(url).resolve())  # the node works in another directory
-    registered = client.post("/datasets", {"name": name, "url": url, "description": description})
+    body = {"name": name, "url": url, "description": description}
+    etag = client.ask("GET", at("datasets", name)).etag if replace else None
+    registered = client.post("/datasets", body, if_match=etag, as_administrator=as_administrator or None)
     if output.is_table:
         click.echo(registered["name"])
-        say(f"Registered the dataset '{registered['name']}'.")
+        say(f"{'Replaced' if replace else 'Registered'} the dataset '{registered['name']}'.")
     else:
         output.json(registered)
 
@@ -180,7 +193,7 @@ def refresh(client: Client, output: Output, name: str, *, no_wait: bool, **asked
 def _bring(client: Client, output: Output, body: Any, *, no_wait: bool) -> None:
     begun = client.post("/clones", body)
     if no_wait:
-        say(f"'{begun['dataset']}' is {begun['state']}. 'mao dataset clones' tells how it stands.")
+        say(f"'{begun['dataset']}' is {begun['state']}. {mao('dataset clones')} tells how it stands.")
     else:
         told = [""]
 
@@ -235,10 +248,11 @@ def remove(client: Client, output: Output, name: str) -> None:
 
 @dataset.command()
 @dataset_argument
+@administrator_option
 @asks_node
-def withdraw(client: Client, output: Output, name: str) -> None:
+def withdraw(client: Client, output: Output, name: str, *, as_administrator: bool) -> None:
     """Take a dataset out of the registry. Its remote and its clones stay."""
-    client.delete(at("datasets", name))
+    client.delete(at("datasets", name), as_administrator=as_administrator or None)
     if output.is_table:
         say(f"Withdrew the dataset '{name}' from the registry.")
     else:

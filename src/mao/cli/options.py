@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mao.cli.output import FORMATS, Output, say
+from mao.cli.output import FORMATS, Output, moment, say
+from mao.cli.output import seconds as duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +40,10 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` a `Client` of the node and an `Output`, with the options that say which."""
 
     @functools.wraps(command)
-    def with_client(*args: Any, node_url: str | None, **kwargs: Any) -> None:
-        command(client_of(node_url), *args, **kwargs)
+    def with_client(*args: Any, node_url: str | None, node: str | None, **kwargs: Any) -> None:
+        client = client_of(node_url, node)
+        command(client, *args, **kwargs)
+        _tell_age(client)
 
     url = click.option(
         "--node-url",
@@ -47,14 +51,46 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
         metavar="URL",
         help="Address of the node (MAO_URL); server.listen of the configuration, if not given.",
     )
-    return output_option(url(with_client))
+    other = click.option(
+        "--node",
+        metavar="NAME",
+        callback=_remember_node,
+        shell_complete=complete("/nodes", "name"),
+        help="Ask that node of the cluster, through this one.",
+    )
+    return output_option(url(other(with_client)))
 
 
-def client_of(node_url: str | None = None) -> Client:
-    """A client of the node at `node_url`, or of the one that the configuration describes."""
+def _remember_node(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if isinstance(context.obj, dict):
+        context.obj["node"] = value  # what is advised next is to go to the same node
+    return value
+
+
+def _tell_age(client: Client) -> None:
+    """Say so if what was shown of the registry is old."""
+    from mao.registry import STALE
+
+    if client.registry_age > STALE:
+        since = datetime.now(UTC) - timedelta(seconds=client.registry_age)
+        say(
+            f"The node has been out of touch with its registry for {duration(client.registry_age)}: what it told is"
+            f" stale, as it was at {moment(since.isoformat())}."
+        )
+
+
+administrator_option = click.option(
+    "--as-administrator",
+    is_flag=True,
+    help="Change what another node registered; this node must be an administrator (node.administrator).",
+)
+
+
+def client_of(node_url: str | None = None, node: str | None = None) -> Client:
+    """A client of the node at `node_url`, or of the one that the configuration describes; or of `node`, through it."""
     from mao.cli.asking import Client
 
-    return Client(node_url or configured_url(), tell=say)
+    return Client(node_url or configured_url(), tell=say, node=node)
 
 
 def configured_url() -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.alarm import marked, of_tools
 from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
-from mao.cli.options import asks_node, tool_argument
+from mao.cli.options import administrator_option, asks_node, tool_argument
 from mao.cli.output import moment, say
 from mao.errors import ToolNotFound
 
@@ -53,7 +54,7 @@ def tool() -> None:
 def list_tools(client: Client, output: Output) -> None:
     """List the tools that are registered in the cluster."""
     none = "No tool is registered yet. 'mao tool register URL' registers one."
-    output.values(client.pages("/tools"), _COLUMNS, none)
+    output.values(client.pages("/tools"), marked(client, output, _COLUMNS, "name"), none)
 
 
 @click.command()
@@ -61,7 +62,8 @@ def list_tools(client: Client, output: Output) -> None:
 @asks_node
 def search(client: Client, output: Output, text: str) -> None:
     """List the registered tools that have TEXT in their name or description."""
-    output.values(client.pages("/tools", search=text), _COLUMNS, f"No registered tool has '{text}' in it.")
+    columns = marked(client, output, _COLUMNS, "name")
+    output.values(client.pages("/tools", search=text), columns, f"No registered tool has '{text}' in it.")
 
 
 @click.command()
@@ -69,8 +71,18 @@ def search(client: Client, output: Output, text: str) -> None:
 @click.option("--ref", help="Branch, tag or commit; the remote's HEAD if not given.")
 @click.option("--name", help="The name that the definition must have.")
 @click.option("--replace", is_flag=True, help="Replace the registration, with the commit that the ref names now.")
+@administrator_option
 @asks_node
-def register(client: Client, output: Output, url: str, ref: str | None, name: str | None, *, replace: bool) -> None:
+def register(  # noqa: PLR0913  # what click hands over
+    client: Client,
+    output: Output,
+    url: str,
+    ref: str | None,
+    name: str | None,
+    *,
+    replace: bool,
+    as_administrator: bool,
+) -> None:
     """Register the tool in the git repository at URL.
 
     The definition (mao.yaml) at its root is read and checked, and the commit is pinned. Prints the tool's name.
@@ -79,7 +91,7 @@ def register(client: Client, output: Output, url: str, ref: str | None, name: st
         url = str(Path(url).resolve())  # the node works in another directory
     body = {"url": url} | {key: value for key, value in (("ref", ref), ("name", name)) if value is not None}
     etag = client.ask("GET", at("tools", name or _name_of(client, url))).etag if replace else None
-    tool = client.post("/tools", body, if_match=etag)
+    tool = client.post("/tools", body, if_match=etag, as_administrator=as_administrator or None)
     if output.is_table:
         click.echo(tool["name"])
         say(
@@ -105,7 +117,10 @@ def _name_of(client: Client, url: str) -> str:
 @asks_node
 def show(client: Client, output: Output, tool: str) -> None:
     """Show a registered tool."""
-    output.value(client.get(at("tools", tool)), _lines)
+    shown = client.get(at("tools", tool))
+    output.value(shown, _lines)
+    if output.is_table and (alarm := of_tools(client).get(shown["name"].lower())):
+        say(f"Alarm since {moment(alarm['since'])}: {alarm['detail']}")
 
 
 def _lines(tool: Any) -> Iterator[tuple[str, str]]:
@@ -125,10 +140,11 @@ def _lines(tool: Any) -> Iterator[tuple[str, str]]:
 
 @click.command()
 @tool_argument
+@administrator_option
 @asks_node
-def withdraw(client: Client, output: Output, tool: str) -> None:
+def withdraw(client: Client, output: Output, tool: str, *, as_administrator: bool) -> None:
     """Take a tool out of the registry. Where it is installed, it stays."""
-    client.delete(at("tools", tool))
+    client.delete(at("tools", tool), as_administrator=as_administrator or None)
     if output.is_table:
         say(f"Withdrew '{tool}' from the registry.")
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
 from mao.errors import BadBody, IdempotencyKeyReused
@@ -56,6 +56,23 @@ async def _node(request: Request) -> LocalNode:
 
 
 Node = Annotated[LocalNode, Depends(_node)]
+
+
+def registry_age(node: LocalNode) -> dict[str, str]:
+    """The header that says how old an answer from the mirror is: whole seconds, 0 if the registry is in touch."""
+    return {"X-MAO-Registry-Age": "0" if node.mirror.in_touch() else f"{node.mirror.age():.0f}"}
+
+
+async def _as_administrator(
+    *,
+    as_administrator: Annotated[
+        bool, Query(description="Change what another node registered; this one must be an administrator.")
+    ] = False,
+) -> bool:
+    return as_administrator
+
+
+AsAdministrator = Annotated[bool, Depends(_as_administrator)]
 
 
 async def _if_match(if_match: Annotated[str | None, Header()] = None) -> int | None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from mao import __version__
 from mao.web import (
+    alarm_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -61,6 +62,7 @@ def create(node: LocalNode) -> FastAPI:
         run_routes,
         node_routes,
         relaying,
+        alarm_routes,
         streams,
     ):
         app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice

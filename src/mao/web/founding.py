@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mao import cloning, installing, registering, running, usage
 from mao.catalogue import DATASETS, TOOLS
 from mao.errors import BadBody
-from mao.web.access import Node, patient
+from mao.web.access import Node, patient, registry_age
 from mao.web.installation_routes import help_of
 from mao.web.pages import encoded
 
@@ -42,7 +42,7 @@ def _names(node: LocalNode, prefix: str) -> Response:
     def encode() -> bytes:
         return json.dumps([json.loads(entry.value)["name"] for entry in node.mirror.entries(prefix)]).encode()
 
-    return encoded(node.mirror.cached(f"names {prefix}", encode))
+    return encoded(node.mirror.cached(f"names {prefix}", encode), 200, **registry_age(node))
 
 
 @router.get("/regtools", response_model=list[str])

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mao import __version__
+from mao.alarm import AlarmKind
 from mao.run import Run, RunState
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
@@ -47,6 +48,11 @@ def _measured(node: LocalNode) -> CollectorRegistry:
     installed = Gauge("mao_installations", "Tools on this node by state.", ["state"], registry=registry)
     for name, count in node.store.counts("installation").items():
         installed.labels(name).set(count)
+    alarms = Gauge("mao_alarms", "Alarms of this node by kind.", ["kind"], registry=registry)
+    for kind in AlarmKind:
+        alarms.labels(kind.value).set(0)
+    for name, count in node.store.counts("alarm").items():
+        alarms.labels(name).set(count)
     unpublished = node.store.bodies("run", limit=1, state=RunState.UNPUBLISHED)
     oldest = max((Run.model_validate_json(body).created_at.timestamp() for _, body in unpublished), default=0)
     Gauge(
@@ -54,4 +60,9 @@ def _measured(node: LocalNode) -> CollectorRegistry:
         "When the oldest unpublished run was created (Unix time; 0: none).",
         registry=registry,
     ).set(oldest)
+    Gauge(
+        "mao_registry_age_seconds",
+        "Seconds since the registry was last in touch (0: it is; +Inf: it never was).",
+        registry=registry,
+    ).set(0 if node.mirror.in_touch() else node.mirror.age())
     return registry

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from mao import registering, surveying
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.growth import Growth
-from mao.web.access import IfMatch, Key, Node, once, patient
+from mao.web.access import AsAdministrator, IfMatch, Key, Node, once, patient, registry_age
 from mao.web.pages import USUAL_SIZE, Page, Wanted, encoded, page, wanted
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def _described(entry: Entry) -> str:
 
 def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> Response:
     if asked.after is None and search is None and asked.size <= USUAL_SIZE:
-        return encoded(node.mirror.cached(f"page {prefix} {asked.size}", lambda: _page(node, prefix, asked, search)))
-    return encoded(_page(node, prefix, asked, search))
+        body = node.mirror.cached(f"page {prefix} {asked.size}", lambda: _page(node, prefix, asked, search))
+    else:
+        body = _page(node, prefix, asked, search)
+    return encoded(body, 200, **registry_age(node))
 
 
 def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> bytes:
@@ -74,7 +76,7 @@ def _one(
 ) -> Response:
     while (entry := node.mirror.get(key)) is None:
         find(node, key.rpartition("/")[2])  # says what is near
-    return encoded(entry.value, status, ETag=f'"{entry.revision}"', **headers)
+    return encoded(entry.value, status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
 
 
 # The lists are answered from memory, on the event loop: a thread would cost more than the answer.
@@ -92,11 +94,18 @@ async def show_tool(node: Node, name: str) -> Response:
 
 @router.post("/tools", status_code=201, responses={200: {"model": Tool}, 201: {"model": Tool}})
 @patient
-def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key) -> Response:
+def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key, as_administrator: AsAdministrator) -> Response:
     """Register a tool: its definition is read from the repository and checked. With `If-Match`, replace it (200)."""
 
     def register() -> str:
-        tool = registering.register_tool(node, new.url, ref=new.ref, name=new.name, if_revision=if_match)
+        tool = registering.register_tool(
+            node,
+            new.url,
+            ref=new.ref,
+            name=new.name,
+            if_revision=if_match,
+            as_administrator=as_administrator,
+        )
         return f"/api/v1/tools/{tool.name}"
 
     location = once(node, key, register)
@@ -105,9 +114,10 @@ def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key) -> Resp
 
 
 @router.delete("/tools/{name}", status_code=204)
-def withdraw_tool(node: Node, name: str, if_match: IfMatch) -> None:
+@patient
+def withdraw_tool(node: Node, name: str, if_match: IfMatch, as_administrator: AsAdministrator) -> None:
     """Withdraw a tool from the registry; where it is installed it stays."""
-    registering.withdraw_tool(node, name, if_revision=if_match)
+    registering.withdraw_tool(node, name, if_revision=if_match, as_administrator=as_administrator)
 
 
 @router.get("/datasets", responses={200: {"model": Page[Dataset]}})
@@ -118,7 +128,7 @@ async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Resp
 
 @router.get("/datasets/{name}", responses={200: {"model": Dataset}})
 async def show_dataset(node: Node, name: str) -> Response:
-    """A registered dataset."""
+    """A registered dataset; its `ETag` goes into `If-Match` to replace it."""
     return _one(node, dataset_key(name), registering.find_dataset)
 
 
@@ -129,20 +139,26 @@ def show_growth(node: Node, name: str) -> Response:
     return encoded(surveying.survey(node, name).model_dump_json().encode())
 
 
-@router.post("/datasets", status_code=201, responses={201: {"model": Dataset}})
+@router.post("/datasets", status_code=201, responses={200: {"model": Dataset}, 201: {"model": Dataset}})
 @patient
-def register_dataset(node: Node, new: NewDataset, key: Key) -> Response:
-    """Register a git remote as a dataset."""
+def register_dataset(
+    node: Node, new: NewDataset, if_match: IfMatch, key: Key, as_administrator: AsAdministrator
+) -> Response:
+    """Register a git remote as a dataset. With `If-Match`, replace the url and description of one (200)."""
 
     def register() -> str:
-        dataset = registering.register_dataset(node, new.name, new.url, new.description)
+        dataset = registering.register_dataset(
+            node, new.name, new.url, new.description, if_revision=if_match, as_administrator=as_administrator
+        )
         return f"/api/v1/datasets/{dataset.name}"
 
     location = once(node, key, register)
-    return _one(node, dataset_key(location.rpartition("/")[2]), registering.find_dataset, 201, Location=location)
+    status = 201 if if_match is None else 200
+    return _one(node, dataset_key(location.rpartition("/")[2]), registering.find_dataset, status, Location=location)
 
 
 @router.delete("/datasets/{name}", status_code=204)
-def withdraw_dataset(node: Node, name: str, if_match: IfMatch) -> None:
+@patient
+def withdraw_dataset(node: Node, name: str, if_match: IfMatch, as_administrator: AsAdministrator) -> None:
     """Withdraw a dataset from the registry; its remote and its clones stay."""
-    registering.withdraw_dataset(node, name, if_revision=if_match)
+    registering.withdraw_dataset(node, name, if_revision=if_match, as_administrator=as_administrator)

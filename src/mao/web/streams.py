@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -111,20 +112,20 @@ async def events(
 ) -> Response:
     """Everything that changes on this node and in the registry, as server-sent events.
 
-    The name of an event is what changed (`run`, `installation`, `clone`, `tool`, `dataset`, `node`), its data the
-    new state, or `{"key": ..., "gone": true}`. `Last-Event-ID` goes on after that event: of what changed in between,
-    the newest state.
+    The name of an event is what changed (`run`, `installation`, `clone`, `alarm`, `tool`, `dataset`, `node`), its data
+    the new state, or `{"key": ..., "gone": true}` (of an alarm, `KIND:SUBJECT` in lower case). `Last-Event-ID` goes on
+    after that event: of what changed in between, the newest state.
     """
     if last_event_id is None:
-        seq, revision = node.store.last_seq(), node.mirror.revision
+        seq, position = node.store.last_seq(), node.mirror.position
     else:
-        seq, revision = map(int, last_event_id.split("."))
-    return StreamingResponse(_events(request, node, seq, revision), media_type="text/event-stream", headers=_HEADERS)
+        seq, position = map(int, last_event_id.split("."))
+    return StreamingResponse(_events(request, node, seq, position), media_type="text/event-stream", headers=_HEADERS)
 
 
-async def _events(request: Request, node: LocalNode, seq: int, revision: int) -> AsyncIterator[str]:
+async def _events(request: Request, node: LocalNode, seq: int, position: int) -> AsyncIterator[str]:
     changes: Changes = request.app.state.changes
-    yield _event("{}", event="hello", event_id=f"{seq}.{revision}")
+    yield _event("{}", event="hello", event_id=f"{seq}.{position}")
     while not changes.stopping:
         ticket = changes.ticket()
         told = False
@@ -133,13 +134,17 @@ async def _events(request: Request, node: LocalNode, seq: int, revision: int) ->
             yield _event(
                 change.body or json.dumps({"key": change.key, "gone": True}),
                 event=change.kind,
-                event_id=f"{seq}.{revision}",
+                event_id=f"{seq}.{position}",
             )
-        for entry in node.mirror.changed_since(revision):
-            revision, told = entry.revision, True
+        found, present = node.mirror.changed_since(position)
+        for entry, after in zip_longest(found, found[1:]):
+            told = True
+            if after is None or after.revision != entry.revision:  # who resumes between two of one write gets both
+                position = entry.revision
             noun = entry.key.split("/")[3].removesuffix("s")
             data = entry.value.decode() if entry.value is not None else json.dumps({"key": entry.key, "gone": True})
-            yield _event(data, event=noun, event_id=f"{seq}.{revision}")
+            yield _event(data, event=noun, event_id=f"{seq}.{position}")
+        position = present
         if not told:
             await changes.after(ticket, _SILENCE)
             if ticket.is_set():
