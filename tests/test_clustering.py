@@ -131,7 +131,7 @@ def settled(site: Site, members: int) -> Any:
     """How the cluster is once nothing is wrong but an even number of members."""
 
     def looked() -> Any:
-        state = site.status()
+        state = site.node.api("GET", "/cluster")
         well = [words for words in state["advice"] if "bear no more losses" not in words] == []
         return state if well and len(state["members"]) == members else None
 
