@@ -12,7 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import announcing, building, cloning, ending, publishing, queueing, running, tending
+from mao import building, cloning, ending, publishing, queueing, running, telling, tending
+from mao.announcing import Announcement
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
@@ -54,11 +55,17 @@ class Daemon:
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
+        self._announcement = Announcement(node)
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Begin, in a thread of its own.
+
+        Raises:
+            NodeTaken: another node of the cluster has this one's name; nothing was begun.
+        """
+        self._announcement.start()
         running.sweep(self._node)
         building.sweep(self._node)
         publishing.sweep(self._node)
@@ -75,6 +82,7 @@ class Daemon:
         self._stopping.set()
         self.wake()
         self._thread.join()
+        self._announcement.stop()
         self._node.git.close()
         self._local.shutdown(cancel_futures=True)
         self._remote.shutdown(cancel_futures=True)
@@ -127,7 +135,7 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             for dataset in node.kept.untold():
-                self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
+                self._do(self._remote, ("head", dataset), telling.announce_head, dataset)
 
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
@@ -154,7 +162,7 @@ class Daemon:
         self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
         if wait is not None:
             self.wake()
-        if announcing.note_head(node, dataset):
+        if telling.note_head(node, dataset):
             self.wake()
 
     def _do(

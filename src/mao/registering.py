@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
+from mao.announcing import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
@@ -43,9 +44,10 @@ def register_tool(
     Raises:
         BadRemote, RemoteRefused, RemoteUnreachable, GitFailed: the repository cannot be read; in git's words.
         BadDefinition: with all its faults.
-        NameDiffers, NameTaken, DatasetTaken, StaleRevision, Denied, ValueTooLarge: nothing was registered.
+        NameDiffers, NameTaken, DatasetTaken, StaleRevision, Denied, NodeTaken, ValueTooLarge: nothing was registered.
         RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
+    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -152,6 +154,7 @@ def register_dataset(
     """
     if fault := name_fault(name):
         raise BadName(f"A dataset cannot be called '{name}': the name {fault}.")
+    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -189,6 +192,7 @@ def withdraw_tool(
         ToolNotFound, StaleRevision, RegistryUnavailable
         Denied: another node registered it.
     """
+    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:
@@ -214,6 +218,7 @@ def withdraw_dataset(
         DatasetTaken: a registered tool still publishes to it.
         Denied: another node registered it.
     """
+    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:

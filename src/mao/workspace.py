@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from mao.errors import DiskFull, NodeRunning
 
@@ -37,6 +38,7 @@ class Workspace:
         self.registry = home / "registry.sqlite"
         self.mirror = home / "mirror.sqlite"
         self.wake = home / "wake"
+        self._id: str | None = None
 
     def prepare(self) -> None:
         """Make the directories; what an earlier life left in `tmp` goes."""
@@ -47,6 +49,15 @@ class Workspace:
         self.temporary.mkdir()
         if not self.wake.exists():
             os.mkfifo(self.wake, 0o600)
+
+    def id(self) -> str:
+        """A UUID that this home has been given once: it tells this node from another one of the same name."""
+        if self._id is None:
+            path = self.home / "id"
+            if not path.exists():
+                write_durably(path, str(uuid4()).encode(), mode=0o600)
+            self._id = path.read_text()
+        return self._id
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ def measured(node: Serving) -> dict[tuple[str, str], float]:
 
 
 def test_a_node_that_serves_lives_and_is_ready(served: Serving) -> None:
-    assert served.request("GET", "/healthz").json == {"status": "ok", "version": __version__}
+    assert served.request("GET", "/healthz").json == {"status": "ok", "version": __version__, "node": "alpha"}
     assert served.request("GET", "/readyz").json == {"status": "ready", "node": "alpha"}
 
 

@@ -71,7 +71,7 @@ def _lines(run: Any) -> Iterator[tuple[str, str]]:
     yield "command", run["command"]
     given = [f"{name} = {'(secret)' if value is None else repr(value)}" for name, value in run["arguments"].items()]
     yield "arguments", "\n".join(given) or "none"
-    yield "node", run["node"]
+    yield "node", run["node"] + (f", asked by node {run['asked_by']}" if run["asked_by"] else "")
     yield "created", moment(run["created_at"])
     if run["started_at"]:
         yield "started", moment(run["started_at"])

@@ -18,9 +18,9 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz(node: Node) -> dict[str, str]:
     """The server answers."""
-    return {"status": "ok", "version": __version__}
+    return {"status": "ok", "version": __version__, "node": node.config.node}
 
 
 @router.get("/readyz")

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keys import put
+from mao import registering, telling
+from mao.catalogue import Dataset, dataset_key
+from mao.kept_mirror import Head
+from mao.run import Run
+from mao.values import now
+from support import commit, eventually, git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mao.local_node import LocalNode
+    from support import ServedNode
+
+OLD, MINE, THEIRS = "0" * 40, "1" * 40, "2" * 40
+
+
+@pytest.fixture
+def dataset(node: LocalNode, remote: Path) -> Dataset:
+    return registering.register_dataset(node, "Data", str(remote))
+
+
+def told_by_another(node: LocalNode, head: str | None, seconds: float) -> None:
+    """Another node tells of `head`, so many seconds from now."""
+    entry = node.registry.get(dataset_key("data"))
+    assert entry is not None
+    moment = now() + timedelta(seconds=seconds)
+    dataset = Dataset.model_validate_json(entry.value).model_copy(update={"head": head, "updated_at": moment})
+    node.mirror.catch_up(put(node.registry, entry.key, dataset.model_dump_json().encode(), if_revision=entry.revision))
+
+
+def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
+    moment = now()
+    node.kept.remember("data", Head(MINE, None, moment))
+
+    telling.announce_head(node, "Data")
+
+    told = registering.find_dataset(node, "data")
+    assert (told.head, told.updated_at, told.url) == (MINE, moment, dataset.url)
+    assert node.kept.untold() == []
+    revision = node.mirror.revision
+    telling.announce_head(node, "Data")
+    assert node.mirror.revision == revision
+
+
+@pytest.mark.usefixtures("dataset")
+def test_an_older_head_does_not_replace_one_that_another_node_told_meanwhile(node: LocalNode) -> None:
+    node.kept.remember("data", Head(MINE, None, now()))
+    told_by_another(node, THEIRS, 1)
+
+    telling.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == THEIRS
+    assert node.kept.untold() == []
+
+
+@pytest.mark.usefixtures("dataset")
+def test_a_newer_head_replaces_what_another_node_told_meanwhile(node: LocalNode) -> None:
+    told_by_another(node, THEIRS, -1)
+    node.kept.remember("data", Head(MINE, OLD, now()))
+
+    telling.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == MINE
+
+
+@pytest.mark.usefixtures("dataset")
+def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: LocalNode) -> None:
+    told_by_another(node, THEIRS, 3600)
+    node.kept.remember("data", Head(MINE, THEIRS, now()))
+
+    telling.announce_head(node, "data")
+
+    told = registering.find_dataset(node, "data")
+    assert told.head == MINE
+    assert told.updated_at is not None
+    assert told.updated_at > now()  # it does not go back, or a third node would compare with too early a moment
+
+
+def test_the_head_of_a_dataset_that_was_withdrawn_is_dropped(node: LocalNode, dataset: Dataset) -> None:
+    node.kept.remember("data", Head(MINE, None, now()))
+    registering.withdraw_dataset(node, dataset.name)
+
+    telling.announce_head(node, "data")
+
+    assert node.kept.untold() == []
+    assert node.registry.entries("/mao/v1/")[0] == []
+
+
+def test_nothing_is_to_be_told_of_what_nobody_knows(node: LocalNode, dataset: Dataset) -> None:
+    assert not telling.note_head(node, "nothing")
+    assert not telling.note_head(node, dataset.name)  # nothing was published to it from here
+    telling.announce_head(node, "nothing")
+
+
+def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtaken(
+    serve: Callable[..., ServedNode], tool: Path, remote: Path
+) -> None:
+    alpha = serve("alpha")
+    alpha.install(tool)
+    run = Run.model_validate(alpha.finished(alpha.run("Write", "1"), "succeeded"))
+    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
+    assert run.publication is not None
+    clone = remote.parent / "clone"
+    git("clone", "--quiet", str(remote), str(clone), cwd=remote.parent)
+    newer = commit(clone, {"theirs.txt": "theirs"})
+    git("push", "--quiet", "origin", "main", cwd=clone)
+    second = alpha.finished(alpha.run("Write", "2"), "succeeded")
+
+    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
+
+    assert second["publication"]["commit"] != newer
