@@ -26,6 +26,7 @@ _ANSWER = 2.0
 _PATIENCE = 6.0
 """Seconds until it is given up: two elections with etcd's own settings."""
 _PAUSE = 0.1
+_OF_THE_MEMBER = ("/etcdserverpb.Cluster/", "/etcdserverpb.Maintenance/")
 _OPTIONS = (
     # The reply to a page of large entries is larger than grpc's limit of 4 MB.
     ("grpc.max_receive_message_length", -1),
@@ -146,7 +147,7 @@ class EtcdClient:
     def _once(self, endpoint: str, path: str, request: Message, answer: type[A], seconds: float) -> A:
         send = self._channel(endpoint).unary_unary(path, type(request).SerializeToString, answer.FromString)
         try:
-            found: A = send(request, timeout=seconds, metadata=self._metadata())
+            found: A = send(request, timeout=seconds, metadata=self._metadata(path))
         except grpc.RpcError as error:
             failure = failed(error, seconds)
             if failure.kind is Kind.LOST:  # the connection may lead nowhere; the next attempt makes another one
@@ -172,22 +173,23 @@ class EtcdClient:
                 self._token = "none wanted"  # noqa: S105  # once it wants one, it refuses this
 
     def stream(self, endpoint: str, path: str, requests: Iterator[Message], answer: type[A]) -> _CallIterator[A]:
-        """Begin a call that goes on; say who asks, and that a member without leader is of no use.
+        """Begin a call that goes on.
 
         Raises:
             Failed
         """
-        begin = self._channel(endpoint).stream_stream(
+        begin: StreamStreamMultiCallable[Message, A] = self._channel(endpoint).stream_stream(
             path, lambda message: message.SerializeToString(), answer.FromString
         )
         try:
-            return begin(requests, metadata=self._metadata())
+            return begin(requests, metadata=self._metadata(path))
         except ValueError as error:
             raise Failed(Kind.AWAY, "the connection was closed") from error
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        leader = ("hasleader", "true")
-        return (leader, ("token", self._token)) if self._token else (leader,)
+    def _metadata(self, path: str) -> tuple[tuple[str, str], ...]:
+        """Who asks; and that a member without a leader is of no use, unless it is asked about itself."""
+        token = (("token", self._token),) if self._token else ()
+        return token if path.startswith(_OF_THE_MEMBER) else (*token, ("hasleader", "true"))
 
     def _channel(self, endpoint: str) -> grpc.Channel:
         with self._opening:
