@@ -1,0 +1,304 @@
+"""Three nodes on three hosts, each with its member of etcd: made to fail, mended, and looked at whether all agree."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from etcd_cluster import EtcdCluster
+from mao.catalogue import DATASETS, NODES, TOOLS
+from mao.mirror import PREFIX
+from namespaces import Cut, Loopback, Namespaces
+from support import ServedNode, bare, commit, eventually, git, tool_files, trailers
+from writers import Registrar, Runner, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from support import Reply
+
+NAMES = ("alpha", "beta", "gamma")
+SOON = 30.0
+"""Seconds within which all agree again after the last fault; the machine may be busy with other tests."""
+
+
+@dataclass
+class PlacedNode(ServedNode):
+    """A node on a host; the test asks it there."""
+
+    inside: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def start(self, crash_at: str | None = None) -> ServedNode:
+        with self.inside():
+            return super().start(crash_at)
+
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        with self.inside():
+            return super().request(method, path, body, headers)
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def listed(self, kind: str) -> dict[str, Any]:
+        """All that it lists, by name."""
+        items: dict[str, Any] = {}
+        token: str | None = ""
+        while token is not None:
+            answer = self.api("GET", f"/{kind}?page_size=500&page_token={token}")
+            for item in answer["items"]:
+                assert item["name"].lower() not in items, f"{self.name} lists {item['name']} twice"
+                items[item["name"].lower()] = item
+            token = answer["next_page_token"]
+        return items
+
+    def age(self) -> int:
+        """Seconds since the registry was in touch with it, as it says; 0 if it is."""
+        reply = self.request("GET", "/api/v1/datasets?page_size=1")
+        assert reply.status == 200
+        return int(reply.headers["x-mao-registry-age"])
+
+
+@dataclass(frozen=True)
+class Held:
+    """What etcd holds under a key, and since which revision."""
+
+    value: Any
+    revision: int
+
+
+@dataclass
+class Cluster:
+    """Member `i` of etcd and node `i` are on host `i`. Begun with `start`, ended with `close`.
+
+    Args:
+        directory: of all that there is; the nodes' logs are in it.
+        network: of the hosts.
+    """
+
+    directory: Path
+    network: Loopback | Namespaces
+    nodes: list[PlacedNode] = field(default_factory=list)
+    registrars: list[Registrar] = field(default_factory=list)
+    """All that there ever were: what they were told holds on."""
+    runners: list[Runner] = field(default_factory=list)
+    cuts: set[int] = field(default_factory=set)
+
+    def start(self) -> Cluster:
+        self.etcd = EtcdCluster(self.directory / "etcd", network=self.network).start()
+        self.remote, self.other = bare(self.directory / "data.git"), bare(self.directory / "other.git")
+        commit(self.directory / "probe", tool_files(self.remote))
+        endpoints = self.etcd.endpoints
+        for i, name in enumerate(NAMES):
+            settings = {
+                "MAO_REGISTRY__URL": "etcd://" + ",".join(endpoints[i:] + endpoints[:i]),
+                "MAO_REGISTRY__LEASE": "3",
+            }
+            inside = partial(self.network.inside, i)
+            self.nodes.append(PlacedNode(self.directory / f"home-{name}", name, settings, inside=inside))
+        self.each(lambda node: node.start())
+        self.nodes[0].api("POST", "/tools", {"url": str(self.directory / "probe")})
+        for node in self.nodes:
+            eventually(partial(node.listed, "tools"), f"{node.name} lists the tool")
+            node.api("POST", "/installations", {"tool": "probe"})
+        self.each(lambda node: node.installed())
+        return self
+
+    def each(self, do: Callable[[PlacedNode], Any]) -> None:
+        """Do this with all nodes at the same time."""
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(do, self.nodes))
+
+    def close(self) -> None:
+        self.mend()
+        self.each(lambda node: node.stop())
+        self.etcd.stop()
+        if isinstance(self.network, Namespaces):
+            self.network.close()
+
+    def cut(self, i: int, cut: Cut) -> None:
+        """Cut host `i` off from the others."""
+        assert isinstance(self.network, Namespaces)
+        self.network.cut(i, cut)
+        self.cuts.add(i)
+
+    def heal(self, i: int) -> None:
+        assert isinstance(self.network, Namespaces)
+        self.network.heal(i)
+        self.cuts.discard(i)
+
+    def mend(self) -> None:
+        """End every fault that there is; clocks stay."""
+        for i in tuple(self.cuts):
+            self.heal(i)
+        members = [i for i, process in enumerate(self.etcd.processes) if process is None or process.poll() is not None]
+        for i in set(range(self.etcd.size)) - set(members):
+            self.etcd.resume(i)
+        self.etcd.restart(*members)
+        for node in self.nodes:
+            if node.dead():
+                node.start()
+            node.signal(signal.SIGCONT)
+
+    @contextmanager
+    def at_work(self) -> Iterator[Work]:
+        """Have all nodes register, replace, withdraw, run and publish meanwhile; in the end all must agree."""
+        work = Work(self)
+        try:
+            yield work
+        finally:
+            work.end()
+            self.mend()
+            work.join()
+        self.check(work.since)
+
+    def held(self) -> dict[str, Held]:
+        """What etcd holds; a linearizable read."""
+        listed = json.loads(self.etcd.etcdctl("get", "--prefix", PREFIX, "--write-out=json"))
+        return {
+            base64.b64decode(kv["key"]).decode(): Held(json.loads(base64.b64decode(kv["value"])), kv["mod_revision"])
+            for kv in listed.get("kvs", [])
+        }
+
+    def revision(self) -> int:
+        """Of etcd, now."""
+        return int(json.loads(self.etcd.etcdctl("get", PREFIX, "--write-out=json"))["header"]["revision"])
+
+    def check(self, since: int = 0) -> None:
+        """Assert that all agree soon, and that what was acknowledged is there once, and what was refused is not.
+
+        Args:
+            since: also the revisions of what has changed since this one are looked at.
+        """
+        deadline = time.monotonic() + SOON
+        while True:
+            try:
+                held = self._agreed()
+                break
+            except (AssertionError, OSError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        for key, entry in held.items():
+            if entry.revision > since and not key.startswith(NODES):
+                for node in self.nodes:
+                    tag = node.request("GET", f"/api/v1/{key.removeprefix(PREFIX)}").headers["etag"]
+                    assert tag == f'"{entry.revision}"', f"{node.name} has another revision of {key}"
+        self._check_names({key.removeprefix(DATASETS): held[key].value for key in held if key.startswith(DATASETS)})
+        self._check_runs()
+
+    def _agreed(self) -> dict[str, Held]:
+        """What etcd and all nodes hold, and the remote has."""
+        held = self.held()
+        for node in self.nodes:
+            assert node.age() == 0, f"{node.name} says that the registry is away"
+            for kind, prefix in (("tools", TOOLS), ("datasets", DATASETS)):
+                expected = {key.removeprefix(prefix): held[key].value for key in held if key.startswith(prefix)}
+                listed = node.listed(kind)
+                differing = {name for name in expected.keys() | listed if expected.get(name) != listed.get(name)}
+                assert not differing, f"{node.name} lists otherwise than etcd: {differing}"
+            seen = {name: {key: item[key] for key in ("id", "since", "tools")} for name, item in node.listed("nodes").items()}
+            members = {key.removeprefix(NODES): held[key].value for key in held if key.startswith(NODES)}
+            assert seen == {name: {key: item[key] for key in ("id", "since", "tools")} for name, item in members.items()}
+            assert sorted(seen) == sorted(NAMES), f"the nodes are {sorted(seen)}"
+        refs = git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=self.remote).split()
+        assert set(refs) <= {"refs/mao/fold"}, "data waits in the inbox"
+        assert not self._unended(), "runs have not ended"
+        if any(runner.accepted for runner in self.runners):
+            head = held[f"{DATASETS}probe-data"].value["head"]
+            assert head == git("rev-parse", "main", cwd=self.remote), "the head is not the newest commit"
+        return held
+
+    def _unended(self) -> list[str]:
+        states = ("queued", "running", "publishing")
+        return [run["id"] for node in self.nodes for state in states for run in node.api("GET", f"/runs?state={state}")["items"]]
+
+    def _check_names(self, held: dict[str, Any]) -> None:
+        wrong = [line for writer in (*self.registrars, *self.runners) for line in writer.wrong]
+        for registrar in self.registrars:
+            for name, possible in registrar.possible.items():
+                found = held[name]["description"] if name in held else None
+                if found not in possible:
+                    wrong.append(f"'{name}' holds {found}, not one of {possible}")
+        for name in {name for registrar in self.registrars for name in registrar.common}:
+            told = {r.node.name: r.common[name] for r in self.registrars if name in r.common}
+            winners = [node for node, outcome in told.items() if outcome is Told.DONE]
+            doubtful = [node for node, outcome in told.items() if outcome is Told.UNKNOWN]
+            owner = held[name]["registered_by"] if name in held else None
+            if len(winners) > 1 or owner not in (winners or [*doubtful, None]):
+                wrong.append(f"'{name}' is {owner}'s; told was {told}")
+        assert not wrong, "\n".join(wrong)
+
+    def _check_runs(self) -> None:
+        published = Counter(trailers(self.remote, "MAO-Run"))
+        accepted = {run for runner in self.runners for run in runner.accepted}
+        assert not accepted - published.keys(), "accepted runs were not published"
+        assert not [run for run, times in published.items() if times > 1], "runs were published twice"
+
+
+class Work:
+    """The writers of all nodes, at work."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.since = cluster.revision()
+        number = len(cluster.registrars)
+        self.registrars = [Registrar(node, f"{node.name}-{number}", cluster.other) for node in cluster.nodes]
+        self.runners = [Runner(node, f"{node.name}-{number}") for node in cluster.nodes]
+        cluster.registrars += self.registrars
+        cluster.runners += self.runners
+
+    def goes_on(self, *nodes: int, registrations: int = 4, runs: int = 1) -> None:
+        """Wait until so much more has been done by these nodes (or all)."""
+        for told in ((Told.DONE, registrations),) if registrations else ():
+            self.told(told[0], *nodes, times=told[1])
+        self.publishes(*nodes, runs=runs)
+
+    def told(self, told: Told, *nodes: int, times: int = 1) -> None:
+        """Wait until registrars of these nodes (or all) have been told this so many times more."""
+        chosen = [self.registrars[i] for i in nodes or range(len(self.registrars))]
+        before = [registrar.told[told] for registrar in chosen]
+        for registrar, count in zip(chosen, before, strict=True):
+            eventually(lambda: registrar.wrong or registrar.told[told] >= count + times, f"{registrar.name}: {told}")  # noqa: B023  # asked at once
+
+    def publishes(self, *nodes: int, runs: int = 1) -> None:
+        """Wait until these nodes (or all) have published so many runs more."""
+        chosen = [self.runners[i] for i in nodes or range(len(self.runners))]
+        before = [runner.published for runner in chosen]
+        for runner, count in zip(chosen, before, strict=True):
+            eventually(lambda: runner.wrong or runner.published >= count + runs, f"{runner.name} publishes")  # noqa: B023  # asked at once
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        for writer in (*self.registrars, *self.runners):
+            writer.end()
+
+    def join(self) -> None:
+        """Wait until the last answers are there."""
+        for writer in (*self.registrars, *self.runners):
+            writer.join()
+
+
+def wrong_clock(directory: Path, seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock is wrong by so much."""
+    library = directory / "wrong_clock.so"
+    if not library.exists():
+        compiler = shutil.which("cc")
+        if compiler is None:
+            pytest.skip("there is no C compiler (Debian: gcc): what a wrong clock does is NOT tested here")
+        source = Path(__file__).with_name("wrong_clock.c")
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    return {"LD_PRELOAD": str(library), "WRONG_CLOCK": str(seconds)}
