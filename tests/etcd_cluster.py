@@ -41,6 +41,17 @@ class Tls:
     key: Path
 
 
+def make_tls(directory: Path) -> Tls:
+    """A new authority, and a certificate of it."""
+    directory.mkdir(parents=True)
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"]
+    for name, more in (("ca", []), ("node", signed)):
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", *more]
+        subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    return Tls(directory / "ca.pem", directory / "node.pem", directory / "node.key")
+
+
 @dataclass
 class EtcdCluster:
     """So many members of etcd, with quick elections. Start it with `start`, end it with `stop`.
@@ -221,6 +232,20 @@ class EtcdCluster:
         flags += [f"--initial-advertise-peer-urls={self.peer_url(i)}", f"--initial-cluster-token={self.token}"]
         self.etcdctl("snapshot", "restore", str(backup), *flags)
         self.restart(i)
+
+    def want_users(self) -> None:
+        """Turn authentication on; `node` with the password `word` may read and write below `/mao/`."""
+        for command in (
+            "user add root:secret",
+            "user grant-role root root",
+            "user add node:word",
+            "role add mao",
+            "role grant-permission mao readwrite /mao/ --prefix=true",
+            "user grant-role node mao",
+            "auth enable",
+        ):
+            self.etcdctl(*command.split())
+        self.user = "root:secret"
 
     def grow(self) -> int:
         """Make room for one more; `restart` starts it once it belongs to the cluster."""

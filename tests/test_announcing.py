@@ -1,171 +1,120 @@
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import settings
-from mao.announcing import Announcement, url_of
-from mao.catalogue import Node, node_key
-from mao.errors import NodeTaken
-from mao.registering import register_dataset, register_tool, withdraw_dataset, withdraw_tool
-from mao.registry import Edit
-from mao.values import new_id, now
-from mao.workspace import Workspace
-from support import commit, eventually
+from keys import put
+from mao import announcing, registering
+from mao.catalogue import Dataset, dataset_key
+from mao.kept_mirror import Head
+from mao.run import Run
+from mao.values import now
+from support import commit, eventually, git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from mao.local_node import LocalNode
     from support import ServedNode
 
-KEY = node_key("alpha")
+OLD, MINE, THEIRS = "0" * 40, "1" * 40, "2" * 40
 
 
-def own(node: LocalNode) -> Node | None:
-    """What the registry says of the node called alpha, if that is this one."""
-    found = node.registry.get(KEY)
-    value = Node.model_validate_json(found.value) if found else None
-    return value if value is not None and value.id == node.workspace.id() else None
+@pytest.fixture
+def dataset(node: LocalNode, remote: Path) -> Dataset:
+    return registering.register_dataset(node, "Data", str(remote))
 
 
-def revision(node: LocalNode) -> int:
-    found = node.registry.get(KEY)
-    return found.revision if found else 0
+def told_by_another(node: LocalNode, head: str | None, seconds: float) -> None:
+    """Another node tells of `head`, so many seconds from now."""
+    entry = node.registry.get(dataset_key("data"))
+    assert entry is not None
+    moment = now() + timedelta(seconds=seconds)
+    dataset = Dataset.model_validate_json(entry.value).model_copy(update={"head": head, "updated_at": moment})
+    node.mirror.catch_up(put(node.registry, entry.key, dataset.model_dump_json().encode(), if_revision=entry.revision))
 
 
-@contextmanager
-def announced(node: LocalNode) -> Iterator[Announcement]:
-    announcement = Announcement(node)
-    announcement.start()
-    try:
-        yield announcement
-    finally:
-        announcement.stop()
+def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
+    moment = now()
+    node.kept.remember("data", Head(MINE, None, moment))
+
+    announcing.announce_head(node, "Data")
+
+    told = registering.find_dataset(node, "data")
+    assert (told.head, told.updated_at, told.url) == (MINE, moment, dataset.url)
+    assert node.kept.untold() == []
+    revision = node.mirror.revision
+    announcing.announce_head(node, "Data")
+    assert node.mirror.revision == revision
 
 
-def another(**different: object) -> bytes:
-    """The entry of another node called alpha."""
-    value = Node(name="Alpha", id=new_id(), url="https://10.9.9.9:8443", version="1", tools={}, since=now())
-    return value.model_copy(update=different).model_dump_json().encode()
+@pytest.mark.usefixtures("dataset")
+def test_an_older_head_does_not_replace_one_that_another_node_told_meanwhile(node: LocalNode) -> None:
+    node.kept.remember("data", Head(MINE, None, now()))
+    told_by_another(node, THEIRS, 1)
+
+    announcing.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == THEIRS
+    assert node.kept.untold() == []
 
 
-def test_a_node_is_in_the_registry_while_it_serves(node: LocalNode) -> None:
-    with announced(node):
-        shown = own(node)
-        assert shown is not None
-        assert (shown.name, shown.url, shown.tools) == ("alpha", None, {})
-        assert node.mirror.get(KEY) == node.registry.get(KEY)
-    assert revision(node) == 0
+@pytest.mark.usefixtures("dataset")
+def test_a_newer_head_replaces_what_another_node_told_meanwhile(node: LocalNode) -> None:
+    told_by_another(node, THEIRS, -1)
+    node.kept.remember("data", Head(MINE, OLD, now()))
+
+    announcing.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == MINE
 
 
-def test_its_entry_outlives_its_lease_and_is_written_once(node: LocalNode) -> None:
-    node.config.values["registry.lease"] = 2
-    with announced(node):
-        first = revision(node)
-        node.registry.write(Edit("/mao/v1/probe", b"", 0), lease=node.registry.grant(4))
-        eventually(lambda: node.registry.get("/mao/v1/probe") is None)
-        assert revision(node) == first
+@pytest.mark.usefixtures("dataset")
+def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: LocalNode) -> None:
+    told_by_another(node, THEIRS, 3600)
+    node.kept.remember("data", Head(MINE, THEIRS, now()))
+
+    announcing.announce_head(node, "data")
+
+    told = registering.find_dataset(node, "data")
+    assert told.head == MINE
+    assert told.updated_at is not None
+    assert told.updated_at > now()  # it does not go back, or a third node would compare with too early a moment
 
 
-def test_an_entry_that_was_lost_is_put_back(node: LocalNode) -> None:
-    with announced(node) as announcement:
-        assert announcement._lease is not None
-        node.registry.revoke(announcement._lease)
-        eventually(lambda: own(node))
-        assert announcement._lease is not None
-        node.registry.write(Edit(KEY, None, revision(node)))
-        eventually(lambda: own(node))
+def test_the_head_of_a_dataset_that_was_withdrawn_is_dropped(node: LocalNode, dataset: Dataset) -> None:
+    node.kept.remember("data", Head(MINE, None, now()))
+    registering.withdraw_dataset(node, dataset.name)
+
+    announcing.announce_head(node, "data")
+
+    assert node.kept.untold() == []
+    assert node.registry.entries("/mao/v1/")[0] == []
 
 
-def test_a_name_that_another_node_has_is_refused_at_the_start(node: LocalNode) -> None:
-    node.registry.write(Edit(KEY, another(), 0))
-    announcement = Announcement(node)
-    with pytest.raises(NodeTaken, match=r"'Alpha': it has served since .*, at https://10\.9\.9\.9:8443"):
-        announcement.start()
-    assert own(node) is None
+def test_nothing_is_to_be_told_of_what_nobody_knows(node: LocalNode, dataset: Dataset) -> None:
+    assert not announcing.note_head(node, "nothing")
+    assert not announcing.note_head(node, dataset.name)  # nothing was published to it from here
+    announcing.announce_head(node, "nothing")
 
 
-def test_the_entry_of_an_earlier_life_is_taken_over(node: LocalNode) -> None:
-    node.registry.write(Edit(KEY, another(id=node.workspace.id()), 0))
-    with announced(node):
-        shown = own(node)
-        assert shown is not None
-        assert shown.url is None
-
-
-def test_a_node_whose_name_is_taken_later_says_so_once_and_speaks_for_nobody(
-    node: LocalNode, tool: Path, remote: Path, caplog: pytest.LogCaptureFixture
+def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtaken(
+    serve: Callable[..., ServedNode], tool: Path, remote: Path
 ) -> None:
-    node.config.values["registry.lease"] = 2
-    with caplog.at_level(logging.WARNING), announced(node):
-        register_tool(node, str(tool))
-        node.registry.write(Edit(KEY, another(), revision(node)))
-        eventually(lambda: caplog.messages)
-        node.registry.write(Edit("/mao/v1/probe", b"", 0), lease=node.registry.grant(4))
-        eventually(lambda: node.registry.get("/mao/v1/probe") is None)
-        assert [message.partition(":")[0] for message in caplog.messages] == ["the node is not announced"]
-        assert own(node) is None
-        for speak in (
-            lambda: register_tool(node, str(tool)),
-            lambda: register_dataset(node, "more", str(remote)),
-            lambda: withdraw_tool(node, "probe"),
-            lambda: withdraw_dataset(node, "probe-data"),
-        ):
-            with pytest.raises(NodeTaken, match="Alpha"):
-                speak()
+    alpha = serve("alpha")
+    alpha.install(tool)
+    run = Run.model_validate(alpha.finished(alpha.run("Write", "1"), "succeeded"))
+    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
+    assert run.publication is not None
+    clone = remote.parent / "clone"
+    git("clone", "--quiet", str(remote), str(clone), cwd=remote.parent)
+    newer = commit(clone, {"theirs.txt": "theirs"})
+    git("push", "--quiet", "origin", "main", cwd=clone)
+    second = alpha.finished(alpha.run("Write", "2"), "succeeded")
 
-        node.registry.write(Edit(KEY, None, revision(node)))
-        eventually(lambda: own(node))
-        register_dataset(node, "more", str(remote))
-    assert caplog.messages[1:] == ["the node is announced again"]
+    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
 
-
-def test_of_a_node_and_the_copy_of_its_home_the_later_one_has_the_name(
-    node: LocalNode, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.WARNING), announced(node):
-        node.registry.write(Edit(KEY, another(id=node.workspace.id()), revision(node)))
-        eventually(lambda: caplog.messages)
-        written = revision(node)
-    assert revision(node) == written
-
-
-def test_a_home_keeps_its_id_and_no_other_has_it(tmp_path: Path) -> None:
-    ids = []
-    for home in ("one", "one", "two"):
-        workspace = Workspace(tmp_path / home)
-        (tmp_path / home).mkdir(exist_ok=True)
-        ids.append(workspace.id())
-    assert ids[0] == ids[1] != ids[2]
-    assert (tmp_path / "one" / "id").stat().st_mode & 0o777 == 0o600
-
-
-def test_the_address_of_a_node_is_that_where_others_reach_it(tmp_path: Path) -> None:
-    assert url_of(settings(tmp_path)) is None
-    assert url_of(settings(tmp_path, **{"cluster.listen": "[::1]:8443"})) == "https://[::1]:8443"
-    given = {"cluster.listen": "0.0.0.0:8443", "cluster.url": "https://alpha.example.org:8443"}
-    assert url_of(settings(tmp_path, **given)) == "https://alpha.example.org:8443"
-
-
-def listed(node: ServedNode) -> dict[str, str]:
-    """The tools that the node's entry names, with their commits."""
-    (item,) = node.api("GET", "/nodes")["items"]
-    tools: dict[str, str] = item["tools"]
-    return tools
-
-
-def test_its_entry_says_which_tools_are_installed(serve: Callable[..., ServedNode], tool: Path) -> None:
-    node = serve()
-    assert listed(node) == {}
-    first = node.install(tool)["commit"]
-    eventually(lambda: listed(node) == {"probe": first})
-    second = commit(tool, {"more": "more"})
-    node.api("POST", "/installations", {"tool": "probe", "commit": second})
-    eventually(lambda: listed(node) == {"probe": second})
-    node.api("DELETE", "/installations/probe")
-    eventually(lambda: listed(node) == {})
+    assert second["publication"]["commit"] != newer

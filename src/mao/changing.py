@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import registering, settling, telling
+from mao import announcing, registering, settling
 from mao.bare_cache import HEADS, Tip
 from mao.change import Action, Change, message
 from mao.data_directory import is_gits
@@ -68,7 +68,7 @@ def change(node: LocalNode, dataset: str, wish: Wish) -> Change:
     with node.locked("dataset", found.name), held(node, found.name) as runs:
         commit = _pushed(node, node.cache(found.name, found.url), runs, wanted)
         _move_own(node, found.name, wanted)
-    telling.note_head(node, found.name)
+    announcing.note_head(node, found.name)
     return wanted.model_copy(update={"commit": commit})
 
 

@@ -12,8 +12,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import building, cloning, ending, publishing, queueing, running, telling, tending
-from mao.announcing import Announcement
+from mao import announcing, building, checking, cloning, ending, publishing, queueing, running, tending
+from mao.attending import Announcement
+from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
@@ -51,11 +52,14 @@ class Daemon:
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
         self._is_away = False
+        self._turns: dict[str, float] = {}  # when to look at the tag of each tool
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
         self._announcement = Announcement(node)
+        self._caretaker = Caretaker(node)
+        self._care_at = 0.0
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
@@ -115,12 +119,15 @@ class Daemon:
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
+            self._do(self._remote, ("node", "check tags"), self._check_tags, "check tags")
+        if time.monotonic() >= self._care_at:
+            self._do(self._remote, ("node", "member"), self._care, "member")
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
-
+        checking.end_outdated(node)
         self._look_at_registry()
 
     def _look_at_registry(self) -> None:
@@ -135,7 +142,7 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             for dataset in node.kept.untold():
-                self._do(self._remote, ("head", dataset), telling.announce_head, dataset)
+                self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 
     def _to_publish(self) -> list[str]:
         """The datasets to which something is to be sent, or whose inbox is to be looked at."""
@@ -156,14 +163,20 @@ class Daemon:
         if run.publication is not None and run.publication.state is PublicationState.PENDING:
             self._do(self._remote, ("dataset", run.dataset.lower()), self._publish, run.dataset.lower())  # quicker
 
+    def _check_tags(self, node: LocalNode, _: str) -> None:
+        checking.check_tags(node, self._turns, time.monotonic())
+
     def _publish(self, node: LocalNode, dataset: str) -> None:
         with node.locked("dataset", dataset):
             wait = publishing.publish(node, dataset)
         self._looks[dataset] = time.monotonic() + (math.inf if wait is None else wait)
         if wait is not None:
             self.wake()
-        if telling.note_head(node, dataset):
+        if announcing.note_head(node, dataset):
             self.wake()
+
+    def _care(self, _node: LocalNode, _name: str) -> None:
+        self._care_at = time.monotonic() + self._caretaker.look()
 
     def _do(
         self,

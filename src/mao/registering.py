@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
-from mao.announcing import check_name
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
@@ -44,10 +44,9 @@ def register_tool(
     Raises:
         BadRemote, RemoteRefused, RemoteUnreachable, GitFailed: the repository cannot be read; in git's words.
         BadDefinition: with all its faults.
-        NameDiffers, NameTaken, DatasetTaken, StaleRevision, Denied, NodeTaken, ValueTooLarge: nothing was registered.
+        NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken, Denied, ValueTooLarge: nothing was registered.
         RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
-    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -74,6 +73,7 @@ def register_tool(
         if if_revision is None:
             if present is not None:
                 taken = Tool.model_validate_json(present.value)
+                seen(node, taken, url, reading.pinned)
                 raise NameTaken(
                     f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
                     f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
@@ -154,7 +154,6 @@ def register_dataset(
     """
     if fault := name_fault(name):
         raise BadName(f"A dataset cannot be called '{name}': the name {fault}.")
-    check_name(node)
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
@@ -192,7 +191,6 @@ def withdraw_tool(
         ToolNotFound, StaleRevision, RegistryUnavailable
         Denied: another node registered it.
     """
-    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:
@@ -218,7 +216,6 @@ def withdraw_dataset(
         DatasetTaken: a registered tool still publishes to it.
         Denied: another node registered it.
     """
-    check_name(node)
     check_may(node, asked=as_administrator)
 
     def withdrawal(look: Look) -> list[Edit]:

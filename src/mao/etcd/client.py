@@ -72,7 +72,7 @@ class EtcdClient:
         self.endpoints = tuple(endpoints)
         self._credentials = _credentials(ca, certificate, key)
         self._user, self._password = user, password
-        self._token = ""
+        self._token: str | None = None  # "" if none is wanted
         self._authenticating = threading.Lock()
         self._channels: dict[str, grpc.Channel] = {}
         self._opening = threading.Lock()
@@ -109,7 +109,7 @@ class EtcdClient:
                     return found
                 if (left := deadline - time.monotonic()) <= 0:
                     break
-            if all(error.kind in {Kind.REFUSED, Kind.STRANGER} for error in reasons.values()) or self._closed:
+            if _are_hopeless(reasons) or self._closed:
                 break
             time.sleep(_PAUSE)
         raise _unavailable(reasons)
@@ -134,7 +134,7 @@ class EtcdClient:
             Failed
         """
         token = self._token
-        if token or not self._user:
+        if token is not None or not self._user:
             try:
                 return self._once(endpoint, path, request, answer, seconds)
             except Failed as error:
@@ -158,7 +158,7 @@ class EtcdClient:
             raise Failed(Kind.AWAY, "the connection was closed") from error
         return found
 
-    def _authenticate(self, endpoint: str, known: str, seconds: float) -> None:
+    def _authenticate(self, endpoint: str, known: str | None, seconds: float) -> None:
         """Get a token in place of the known one, unless another thread has done so."""
         with self._authenticating:
             if self._token != known:
@@ -170,7 +170,7 @@ class EtcdClient:
             except Failed as error:
                 if "not enabled" not in error.words:
                     raise
-                self._token = "none wanted"  # noqa: S105  # once it wants one, it refuses this
+                self._token = ""
 
     def stream(self, endpoint: str, path: str, requests: Iterator[Message], answer: type[A]) -> _CallIterator[A]:
         """Begin a call that goes on.
@@ -239,6 +239,12 @@ def _credentials(ca: Path | None, certificate: Path | None, key: Path | None) ->
         raise BadSetting(f"A file that the settings of the registry name cannot be read: {error}.") from error
 
 
+def _are_hopeless(reasons: dict[str, Failed]) -> bool:
+    """Whether it is for people to mend why no member does it."""
+    return all(error.kind in {Kind.REFUSED, Kind.STRANGER} for error in reasons.values())
+
+
 def _unavailable(reasons: dict[str, Failed]) -> RegistryUnavailable:
     listed = "; ".join(f"{endpoint}: {error.words}" for endpoint, error in reasons.items())
-    return RegistryUnavailable(f"The registry does not answer ({listed}).")
+    said = "takes no requests of this node" if _are_hopeless(reasons) else "does not answer"
+    return RegistryUnavailable(f"The registry {said} ({listed}).")

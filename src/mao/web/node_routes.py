@@ -11,7 +11,7 @@ from mao.catalogue import NODES, Node, node_key
 from mao.errors import NodeNotFound
 from mao.names import nearest
 from mao.values import Moment, now
-from mao.web import access  # noqa: TC001  # FastAPI reads the annotations
+from mao.web import access  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ async def list_nodes(node: access.Node, asked: Asked) -> Response:
     after = NODES + asked.after if asked.after else ""
     entries = node.mirror.entries(NODES, after=after, limit=asked.size + 1)
     seen = ((entry.key.removeprefix(NODES), _seen(node, entry).model_dump_json()) for entry in entries)
-    return encoded(page(seen, asked.size))
+    return encoded(page(seen, asked.size), 200, **access.registry_age(node))
 
 
 @router.get("/{name}", responses={200: {"model": SeenNode}})
 async def show_node(node: access.Node, name: str) -> Response:
     """A member of the cluster."""
-    return encoded(find_node(node, name).model_dump_json().encode())
+    return encoded(find_node(node, name).model_dump_json().encode(), 200, **access.registry_age(node))

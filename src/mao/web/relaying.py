@@ -39,6 +39,7 @@ _WORKING = 900.0
 _SILENCE = 60.0
 """Seconds after which a stream is broken; the other node says every 15 that it is still there."""
 _CHUNK = 65536
+_DOUBT = dict.fromkeys(("POST", "DELETE"), " Whether it did what was asked is unknown: look before you ask again.")
 
 _ASKED = ("accept", "content-type", "idempotency-key", "if-match", "last-event-id", "prefer")
 _ANSWERED = frozenset({"allow", "cache-control", "content-type", "etag", "retry-after", "x-accel-buffering"})
@@ -90,11 +91,14 @@ class Peer:
                 while not self._headed:
                     await self._read()
         except TimeoutError:
-            raise NodeUnreachable(f"Node '{self.name}' took the request, but gave no answer in time.") from None
+            raise NodeUnreachable(
+                f"Node '{self.name}' took the request, but gave no answer in time.{_DOUBT.get(method, '')}"
+            ) from None
         except (OSError, httptools.HttpParserError) as error:
             raise NodeUnreachable(
-                f"Node '{self.name}' went away before it answered ({_words(error)}). If it refuses the certificate of"
-                " this node, its log does not say so: compare cluster.ca on both."
+                f"Node '{self.name}' went away before it answered ({_words(error)}). If it does so each time, it does"
+                " not take this node's certificate: that has expired, or is of another authority than its cluster.ca."
+                f"{_DOUBT.get(method, '')}"
             ) from error
         return self._parser.get_status_code()
 
@@ -155,6 +159,7 @@ class _Inside(Response):
     """The answer of this node itself to a request that names it."""
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
