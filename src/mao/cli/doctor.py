@@ -54,7 +54,7 @@ def doctor(context: click.Context, output: Output) -> None:
 
     Exits with 0 if nothing fails (warnings are none of that), and with 1 otherwise.
     """
-    findings = [_checked(name, check) for name, check in _CHECKS.items()]
+    findings = [finding for name, check in _CHECKS.items() if (finding := _checked(name, check))]
     columns = {
         "CHECK": lambda f: f["check"],
         "RESULT": lambda f: f["result"],
@@ -65,11 +65,11 @@ def doctor(context: click.Context, output: Output) -> None:
     context.exit(1 if any(finding.result == "fail" for finding in findings) else 0)
 
 
-def _checked(name: str, check: Callable[[str], Finding]) -> Finding:
+def _checked(name: str, check: Callable[[str], Finding]) -> Finding | None:
     try:
         return check(name)
-    except (NodeUnreachable, RouteNotFound):  # which the check of the node tells of
-        return Finding(name, "warn", "not known: the node does not say")
+    except (NodeUnreachable, RouteNotFound):  # none answers, or one of an older version: another check tells of that
+        return None
     except (MaoError, OSError, subprocess.SubprocessError) as error:
         return Finding(name, "fail", str(error), "See what it says.")
 
