@@ -127,7 +127,6 @@ class Daemon:
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
-        checking.end_outdated(node)
         self._look_at_registry()
 
     def _look_at_registry(self) -> None:
@@ -141,6 +140,7 @@ class Daemon:
             else:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
+            checking.end_outdated(node)
             for dataset in node.kept.untold():
                 self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 
