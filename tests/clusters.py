@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from etcd_cluster import EtcdCluster
 from mao.catalogue import DATASETS, NODES, TOOLS
 from mao.mirror import PREFIX
 from namespaces import Cut, Loopback, Namespaces
 from support import ServedNode, bare, commit, eventually, git, tool_files, trailers
-from writers import Registrar, Runner, Told
+from writers import Told, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from support import Reply
 
@@ -92,9 +88,8 @@ class Cluster:
     directory: Path
     network: Loopback | Namespaces
     nodes: list[PlacedNode] = field(default_factory=list)
-    registrars: list[Registrar] = field(default_factory=list)
-    """All that there ever were: what they were told holds on."""
-    runners: list[Runner] = field(default_factory=list)
+    works: list[Work] = field(default_factory=list)
+    """All that there ever were: what their writers were told holds on."""
     cuts: set[int] = field(default_factory=set)
 
     def start(self) -> Cluster:
@@ -156,14 +151,16 @@ class Cluster:
     @contextmanager
     def at_work(self) -> Iterator[Work]:
         """Have all nodes register, replace, withdraw, run and publish meanwhile; in the end all must agree."""
-        work = Work(self)
+        since = self.revision()
+        work = Work(self.nodes, self.other, len(self.works))
+        self.works.append(work)
         try:
             yield work
         finally:
             work.end()
             self.mend()
             work.join()
-        self.check(work.since)
+        self.check(since)
 
     def held(self) -> dict[str, Held]:
         """What etcd holds; a linearizable read."""
@@ -210,95 +207,40 @@ class Cluster:
                 listed = node.listed(kind)
                 differing = {name for name in expected.keys() | listed if expected.get(name) != listed.get(name)}
                 assert not differing, f"{node.name} lists otherwise than etcd: {differing}"
-            seen = {name: {key: item[key] for key in ("id", "since", "tools")} for name, item in node.listed("nodes").items()}
-            members = {key.removeprefix(NODES): held[key].value for key in held if key.startswith(NODES)}
-            assert seen == {name: {key: item[key] for key in ("id", "since", "tools")} for name, item in members.items()}
-            assert sorted(seen) == sorted(NAMES), f"the nodes are {sorted(seen)}"
+            seen = {(item["name"], item["id"], item["since"]) for item in node.listed("nodes").values()}
+            leased = [held[key].value for key in held if key.startswith(NODES)]
+            assert seen == {(item["name"], item["id"], item["since"]) for item in leased}
+            assert sorted(item["name"] for item in leased) == sorted(NAMES), "a node is missing"
         refs = git("for-each-ref", "--format=%(refname)", "refs/mao", cwd=self.remote).split()
         assert set(refs) <= {"refs/mao/fold"}, "data waits in the inbox"
         assert not self._unended(), "runs have not ended"
-        if any(runner.accepted for runner in self.runners):
-            head = held[f"{DATASETS}probe-data"].value["head"]
-            assert head == git("rev-parse", "main", cwd=self.remote), "the head is not the newest commit"
+        newest = git("for-each-ref", "--format=%(objectname)", "refs/heads/main", cwd=self.remote)
+        assert (held[f"{DATASETS}probe-data"].value["head"] or "") == newest, "the head is not the newest commit"
         return held
 
-    def _unended(self) -> list[str]:
+    def _unended(self) -> bool:
         states = ("queued", "running", "publishing")
-        return [run["id"] for node in self.nodes for state in states for run in node.api("GET", f"/runs?state={state}")["items"]]
+        return any(node.api("GET", f"/runs?state={state}")["items"] for node in self.nodes for state in states)
 
     def _check_names(self, held: dict[str, Any]) -> None:
-        wrong = [line for writer in (*self.registrars, *self.runners) for line in writer.wrong]
-        for registrar in self.registrars:
+        registrars = [registrar for work in self.works for registrar in work.registrars]
+        wrong = [line for work in self.works for writer in work.writers for line in writer.wrong]
+        for registrar in registrars:
             for name, possible in registrar.possible.items():
                 found = held[name]["description"] if name in held else None
                 if found not in possible:
                     wrong.append(f"'{name}' holds {found}, not one of {possible}")
-        for name in {name for registrar in self.registrars for name in registrar.common}:
-            told = {r.node.name: r.common[name] for r in self.registrars if name in r.common}
+        for name in {name for registrar in registrars for name in registrar.common}:
+            told = {r.node.name: r.common[name] for r in registrars if name in r.common}
             winners = [node for node, outcome in told.items() if outcome is Told.DONE]
             doubtful = [node for node, outcome in told.items() if outcome is Told.UNKNOWN]
-            owner = held[name]["registered_by"] if name in held else None
-            if len(winners) > 1 or owner not in (winners or [*doubtful, None]):
-                wrong.append(f"'{name}' is {owner}'s; told was {told}")
+            owner = held[name]["registered_by"] if name in held else ""
+            if len(winners) > 1 or owner not in (winners or [*doubtful, ""]):
+                wrong.append(f"'{name}' is of '{owner}'; told was {told}")
         assert not wrong, "\n".join(wrong)
 
     def _check_runs(self) -> None:
         published = Counter(trailers(self.remote, "MAO-Run"))
-        accepted = {run for runner in self.runners for run in runner.accepted}
+        accepted = {run for work in self.works for runner in work.runners for run in runner.accepted}
         assert not accepted - published.keys(), "accepted runs were not published"
         assert not [run for run, times in published.items() if times > 1], "runs were published twice"
-
-
-class Work:
-    """The writers of all nodes, at work."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self.since = cluster.revision()
-        number = len(cluster.registrars)
-        self.registrars = [Registrar(node, f"{node.name}-{number}", cluster.other) for node in cluster.nodes]
-        self.runners = [Runner(node, f"{node.name}-{number}") for node in cluster.nodes]
-        cluster.registrars += self.registrars
-        cluster.runners += self.runners
-
-    def goes_on(self, *nodes: int, registrations: int = 4, runs: int = 1) -> None:
-        """Wait until so much more has been done by these nodes (or all)."""
-        for told in ((Told.DONE, registrations),) if registrations else ():
-            self.told(told[0], *nodes, times=told[1])
-        self.publishes(*nodes, runs=runs)
-
-    def told(self, told: Told, *nodes: int, times: int = 1) -> None:
-        """Wait until registrars of these nodes (or all) have been told this so many times more."""
-        chosen = [self.registrars[i] for i in nodes or range(len(self.registrars))]
-        before = [registrar.told[told] for registrar in chosen]
-        for registrar, count in zip(chosen, before, strict=True):
-            eventually(lambda: registrar.wrong or registrar.told[told] >= count + times, f"{registrar.name}: {told}")  # noqa: B023  # asked at once
-
-    def publishes(self, *nodes: int, runs: int = 1) -> None:
-        """Wait until these nodes (or all) have published so many runs more."""
-        chosen = [self.runners[i] for i in nodes or range(len(self.runners))]
-        before = [runner.published for runner in chosen]
-        for runner, count in zip(chosen, before, strict=True):
-            eventually(lambda: runner.wrong or runner.published >= count + runs, f"{runner.name} publishes")  # noqa: B023  # asked at once
-
-    def end(self) -> None:
-        """Begin nothing more."""
-        for writer in (*self.registrars, *self.runners):
-            writer.end()
-
-    def join(self) -> None:
-        """Wait until the last answers are there."""
-        for writer in (*self.registrars, *self.runners):
-            writer.join()
-
-
-def wrong_clock(directory: Path, seconds: int) -> dict[str, str]:
-    """The environment of a process whose clock is wrong by so much."""
-    library = directory / "wrong_clock.so"
-    if not library.exists():
-        compiler = shutil.which("cc")
-        if compiler is None:
-            pytest.skip("there is no C compiler (Debian: gcc): what a wrong clock does is NOT tested here")
-        source = Path(__file__).with_name("wrong_clock.c")
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    return {"LD_PRELOAD": str(library), "WRONG_CLOCK": str(seconds)}

@@ -7,18 +7,19 @@ acknowledged is there once, what was refused is not; each dataset's head is its 
 
 from __future__ import annotations
 
-import json
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from clusters import NAMES, Cluster, wrong_clock
+from clusters import NAMES, Cluster
 from etcd_cluster import need_etcd
+from faults import at_random
 from mao.catalogue import DATASETS
 from namespaces import Cut, Loopback, Namespaces, need_namespaces, possible
-from support import PATIENCE, eventually
+from support import eventually
 from writers import Told
+from wrong_clock import wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,3 +158,9 @@ def test_a_node_is_killed_while_it_registers(cluster: Cluster) -> None:
             beta.kill()
             beta.start()
         work.goes_on(1)
+
+
+def test_faults_at_random(cluster: Cluster) -> None:
+    done = at_random(cluster, seconds=6, every=1, seed=1)
+
+    assert done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -9,12 +10,17 @@ import threading
 import time
 from collections import Counter
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from support import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from support import Reply, ServedNode
+
+W = TypeVar("W", bound="Writer")
 
 _PAUSE = 0.05
 _ROUND = 0.5
@@ -67,13 +73,11 @@ class Writer(threading.Thread):
 
     def asked(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[Told, Reply | None]:
         """What is known after asking for this."""
-        try:
-            reply = self.node.request(
-                method, f"/api/v1{path}", body, {name.replace("_", "-"): value for name, value in headers.items()}
-            )
-        except (OSError, http.client.HTTPException):  # killed, before or after it was done
-            told, reply = Told.UNKNOWN, None
-        else:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        reply: Reply | None = None
+        told = Told.UNKNOWN
+        with contextlib.suppress(OSError, http.client.HTTPException):  # killed, before or after it was done
+            reply = self.node.request(method, f"/api/v1{path}", body, sent)
             told = _told(reply)
         self.told[told] += 1
         return told, reply
@@ -178,3 +182,53 @@ class Runner(Writer):
                 self.published += reply.json["state"] == "succeeded"
                 break
             self._ending.wait(_PAUSE)
+
+
+class Work:
+    """The writers of all nodes, at work.
+
+    Args:
+        nodes: that they ask.
+        remote: of the datasets that they register.
+        number: that no other work has.
+    """
+
+    def __init__(self, nodes: Sequence[ServedNode], remote: Path, number: int) -> None:
+        self.registrars = [Registrar(node, f"{node.name}-{number}", remote) for node in nodes]
+        self.runners = [Runner(node, f"{node.name}-{number}") for node in nodes]
+
+    @property
+    def writers(self) -> tuple[Writer, ...]:
+        return (*self.registrars, *self.runners)
+
+    def goes_on(self, *nodes: int, registrations: int = 4, runs: int = 1) -> None:
+        """Wait until these nodes (or all) have been told so often more that something is done, and published."""
+        self.told(Told.DONE, *nodes, times=registrations)
+        self.publishes(*nodes, runs=runs)
+
+    def told(self, told: Told, *nodes: int, times: int = 1) -> None:
+        """Wait until the registrars of these nodes (or all) have been told this so often more."""
+        _more([self.registrars[i] for i in nodes or (0, 1, 2)], lambda writer: writer.told[told], times)
+
+    def publishes(self, *nodes: int, runs: int = 1) -> None:
+        """Wait until these nodes (or all) have published so many runs more."""
+        _more([self.runners[i] for i in nodes or (0, 1, 2)], lambda writer: writer.published, runs)
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        for writer in self.writers:
+            writer.end()
+
+    def join(self) -> None:
+        """Wait until the last answers are there."""
+        for writer in self.writers:
+            writer.join()
+
+
+def _more(writers: Sequence[W], count: Callable[[W], int], times: int) -> None:
+    """Wait until the count of each of these is larger by so much."""
+    wanted = [(writer, count(writer) + times) for writer in writers]
+    eventually(
+        lambda: all(writer.wrong or count(writer) >= number for writer, number in wanted),
+        f"{', '.join(writer.name for writer in writers)} go on",
+    )
