@@ -3,10 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs benchmarks clean
+.PHONY: demo demo-cluster test check docs benchmarks clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
+
+demo-cluster: .venv/.runtime
+	$(BIN)/mao demo --cluster
 
 test: .venv/.development check
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal

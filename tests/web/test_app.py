@@ -48,6 +48,7 @@ ROUTES = [
     "GET /api/v1/clones",
     "GET /api/v1/clones/{dataset}",
     "DELETE /api/v1/clones/{dataset}",
+    "GET /api/v1/alarms",
     "GET /api/v1/events",
     "GET /healthz",
     "GET /readyz",
