@@ -3,11 +3,11 @@
     python benchmarks/cluster_faults.py [--minutes N] [--seed N] [--every SECONDS]
 
 Each node and its member of etcd are on a host of their own (a network namespace, so root is needed; without, they
-share this machine's network and nothing is cut off). All nodes register, replace and withdraw, run and publish. One or
-two hosts at a time are broken: a member or a node is killed or stopped, the host is cut off, and etcd is compacted. From
-half-minute to half-minute all is mended, and it is checked that nodes and etcd agree on names, revisions, nodes and
-heads, that what was acknowledged is there once, and what was refused is not. One node has a clock an hour ahead, another
-one an hour behind. If something is wrong, it ends with an error, and leaves its folder behind.
+share this machine's network and nothing is cut off). All nodes register, replace and withdraw, run and publish. One
+host or two at a time are broken: a member or a node is killed or stopped, the host is cut off; and etcd is compacted.
+One node has a clock an hour ahead, another one an hour behind. Every half-minute all is mended, and it is checked that
+nodes and etcd agree on names, revisions, nodes and heads, that what was acknowledged is there once, and that what was
+refused is not. If not, it ends with an error, and leaves its folder behind.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from clusters import Cluster
 from faults import at_random
 from namespaces import MISSING, Loopback, Namespaces, possible
-from writers import Told
 from wrong_clock import wrong_clock
+
+if TYPE_CHECKING:
+    from writers import Told
 
 _PART = 30.0
 """Seconds from one check to the next."""
