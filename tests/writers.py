@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import random
@@ -75,10 +74,13 @@ class Writer(threading.Thread):
         """What is known after asking for this."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         reply: Reply | None = None
-        told = Told.UNKNOWN
-        with contextlib.suppress(OSError, http.client.HTTPException):  # killed, before or after it was done
+        try:
             reply = self.node.request(method, f"/api/v1{path}", body, sent)
             told = _told(reply)
+        except ConnectionRefusedError:  # it does not serve, and was not asked
+            told = Told.REFUSED
+        except (OSError, http.client.HTTPException):  # killed, before or after it was done
+            told = Told.UNKNOWN
         self.told[told] += 1
         return told, reply
 
