@@ -44,7 +44,7 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="mao-faults-"))
     if not possible():
         print(MISSING)
-    cluster = Cluster(work, Namespaces(3) if possible() else Loopback())
+    cluster = Cluster(work, Namespaces(3) if possible() else Loopback(), inbox=True)
     done: Counter[str] = Counter()
     begun = time.monotonic()
     try:

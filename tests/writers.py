@@ -184,6 +184,7 @@ class Runner(Writer):
                 self.published += reply.json["state"] == "succeeded"
                 break
             self._ending.wait(_PAUSE)
+        self._ending.wait(self.chance.uniform(0.5, 1.5))  # or each would lose its race against two others
 
 
 class Work:
