@@ -8,7 +8,7 @@ BIN := .venv/bin
 demo: .venv/.runtime
 	$(BIN)/mao demo
 
-demo-cluster: .venv/.runtime
+demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
 test: .venv/.development etcd check
@@ -20,7 +20,7 @@ etcd:
 	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update --quiet=2 && \
 	  apt-get install --yes --quiet=2 --no-install-recommends etcd-server etcd-client; } || \
 	  echo "etcd is not installed and cannot be by this user (Debian: apt install etcd-server etcd-client):" \
-	    "the tests of a registry in etcd, and of clusters, are SKIPPED"
+	    "clusters cannot be made, and their tests are SKIPPED"
 
 check: .venv/.development
 	$(BIN)/ruff check

@@ -139,3 +139,33 @@ def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtak
     assert announcing.note_head(node, "data")
     announcing.announce_head(node, "data")
     assert registering.find_dataset(node, "data").head == OLD
+
+
+def test_of_what_was_published_right_before_a_kill_the_remote_is_asked(
+    node: LocalNode, dataset: Dataset, remote: Path
+) -> None:
+    older, newer = published(remote, "1"), published(remote, "2")
+    cache = node.cache(dataset.name, dataset.url)
+    cache.fill()
+    told_by_another(node, older, 3600)
+
+    announcing.sweep(node)
+
+    assert node.kept.untold() == ["data"]
+    announcing.announce_head(node, "data")
+    assert registering.find_dataset(node, "data").head == newer
+    announcing.sweep(node)
+    assert node.kept.untold() == []
+
+
+def test_what_nobody_has_told_of_since_is_older_whatever_the_clocks_say(node: LocalNode, dataset: Dataset) -> None:
+    cache = node.cache(dataset.name, dataset.url)
+    cache.fill()
+    node.kept.remember("data", Head(OLD, None, now() + timedelta(seconds=3600)))
+    announcing.announce_head(node, "data")
+    cache.remember(Tip("main", MINE))
+
+    announcing.sweep(node)
+    announcing.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == MINE

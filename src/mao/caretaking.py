@@ -68,4 +68,5 @@ class Caretaker:
                 if mine.learner:
                     etcd.promote(client, mine.id)
         if self._directory.settings.exists():
-            self._directory.set_registry(enlisting.addresses(listed, at.client_address if at else None))
+            own = at.client_address if at else None
+            self._directory.set_registry(enlisting.addresses(listed, own, self._config.node))

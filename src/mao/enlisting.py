@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from mao import certificates
 from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
@@ -85,6 +86,7 @@ def enlist(
             etcd.remove(client, mine.id)  # its data is gone, and etcd wants it to come anew then
             mine = None
         if mine is None:
+            member.stop()
             member.set_data_aside()  # of a member that was removed: it is of no use any more
             mine, listed = _added(client, at, tell)
         if not member.has_data:
@@ -98,13 +100,19 @@ def enlist(
 def endpoints(config: Config, own: str | None) -> list[str]:
     """Where clients reach the members, this node's own first."""
     with client_of(config) as client:
-        return addresses(etcd.list_members(client), own)
+        return addresses(etcd.list_members(client), own, config.node)
 
 
-def addresses(listed: Sequence[Member], own: str | None) -> list[str]:
-    """Where clients reach these members, this node's own first, as in `registry.url`."""
-    urls = sorted(url for member in listed for url in member.client_urls)
-    return list(dict.fromkeys(([own] if own else []) + [urlsplit(url).netloc for url in urls]))
+def addresses(listed: Sequence[Member], own: str | None, name: str) -> list[str]:
+    """Where the node `name` reaches these members, as in `registry.url`: its own first.
+
+    A client begins at a place that follows from its name, as the first is asked first and all would ask the same one.
+    """
+    found = sorted(urlsplit(url).netloc for member in listed for url in member.client_urls)
+    if own is None:
+        turn = crc32(name.encode()) % max(1, len(found))
+        return found[turn:] + found[:turn]
+    return [own, *(address for address in found if address != own)]
 
 
 def check_leaving(config: Config, directory: ClusterDirectory, *, others: Sequence[str], force: bool) -> bool:
