@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -232,6 +233,29 @@ def test_a_write_whose_answer_was_lost_is_looked_at_again_and_counts_once(etcd: 
             assert (present and (present.value, present.revision)) == (value and (value, made))
             revision = made
     assert [change.value for change in watcher.until(revision)] == [b"first", b"second", None]
+
+
+def test_what_a_member_was_sent_before_it_stood_still_is_not_made_after_its_key_was_deleted(
+    own_etcd: Callable[..., EtcdCluster], connect: Connect
+) -> None:
+    cluster = own_etcd()
+    leader = cluster.leader()
+    others = [i for i in range(3) if i != leader]
+    registry = connect([cluster.endpoint(i) for i in (leader, *others)])
+    registry.get("/0")
+    cluster.pause(leader)
+
+    def make(number: int) -> None:
+        delete(registry, f"/{number}", if_revision=put(registry, f"/{number}", b"", if_revision=0))
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(make, range(32)))
+    cluster.resume(leader)
+    eventually(lambda: int(cluster.status(leader)["raftAppliedIndex"]) >= int(cluster.status(others[0])["raftIndex"]))
+
+    after = connect([cluster.endpoint(leader)])  # what is asked there now comes after what it was sent before
+    put(after, "/last", b"", if_revision=0)
+    assert [entry.key for entry in after.entries("/")[0] if not entry.key.startswith("/mao/bars/")] == ["/last"]
 
 
 def test_a_write_that_lost_its_race_and_an_answer_does_not_count(etcd: EtcdCluster, connect: Connect) -> None:
