@@ -82,7 +82,7 @@ class EtcdRegistry:
         A member that stood still makes what it was sent before, also if another one has made it, and the key that was
         put where there was none has been deleted since.
         """
-        put = rpc.PutRequest(key=key.encode(), lease=self.grant(_HOUR))
+        put = rpc.PutRequest(key=key.encode(), value=key.encode(), lease=self.grant(_HOUR))
         self._client.call("/etcdserverpb.KV/Put", put, rpc.PutResponse)
 
     def _made_before(self, edits: Sequence[Edit]) -> int:
