@@ -19,7 +19,7 @@ from support import eventually, free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
-MISSING = "etcd is not installed (Debian: etcd-server, etcd-client): what a cluster's registry does is NOT tested here"
+MISSING = "etcd is not installed (Debian: etcd-server, etcd-client): what a registry in etcd does is NOT tested here"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("ETCD", "ETCDCTL"))}
 
 
@@ -36,6 +36,17 @@ class Tls:
     ca: Path
     certificate: Path
     key: Path
+
+
+def make_tls(directory: Path) -> Tls:
+    """A new authority, and a certificate of it."""
+    directory.mkdir(parents=True)
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1"]
+    for name, more in (("ca", []), ("node", signed)):
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        command += ["-days", "2", "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", *more]
+        subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    return Tls(directory / "ca.pem", directory / "node.pem", directory / "node.key")
 
 
 @dataclass
@@ -88,7 +99,7 @@ class EtcdCluster:
         return "etcd://" + ",".join(self.endpoints)
 
     def initial_cluster(self) -> str:
-        return ",".join(f"m{i}=http://127.0.0.1:{peer}" for i, (_, peer) in enumerate(self.ports))
+        return ",".join(f"m{i}={self.peer_url(i)}" for i in range(self.size))
 
     def data(self, i: int) -> Path:
         return self.directory / f"m{i}"
@@ -97,17 +108,18 @@ class EtcdCluster:
         return self.directory / f"m{i}.log"
 
     def _process(self, i: int) -> subprocess.Popen[bytes]:
-        client, peer = self.ports[i]
+        client, _ = self.ports[i]
         scheme = "https" if self.tls else "http"
         flags = [
             f"--name=m{i}",
             f"--data-dir={self.data(i)}",
             f"--listen-client-urls={scheme}://127.0.0.1:{client}",
             f"--advertise-client-urls={scheme}://127.0.0.1:{client}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer}",
-            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--listen-peer-urls={self.peer_url(i)}",
+            f"--initial-advertise-peer-urls={self.peer_url(i)}",
             f"--initial-cluster={self.initial_cluster()}",
             f"--initial-cluster-token={self.token}",
+            f"--initial-cluster-state={'existing' if self.cluster_id else 'new'}",
             "--heartbeat-interval=50",
             "--election-timeout=500",
             "--logger=zap",
@@ -129,7 +141,7 @@ class EtcdCluster:
             status = self.status(i)
         except (subprocess.CalledProcessError, json.JSONDecodeError):
             return False
-        listed = json.loads(self.etcdctl("member", "list", "--write-out=json", members=[i]))["members"]
+        listed = json.loads(self.etcdctl("member", "list", "--write-out=json"))["members"]
         names = {member["ID"]: member.get("name", "") for member in listed}
         return names.get(status["header"]["member_id"]) == f"m{i}"
 
@@ -201,11 +213,45 @@ class EtcdCluster:
         process.send_signal(number)
 
     def restart(self, *members: int) -> None:
-        """Start members that were killed, and return when they answer."""
+        """Start members that do not live, and return when they answer."""
         for i in members:
             self.processes[i] = self._process(i)
         for i in members:
             eventually(partial(self._is_ours, i), f"member {i} of etcd answers; its log: {self._log(i)}")
+
+    def come_back(self, i: int, backup: Path, token: str) -> None:
+        """Start member `i`, the only one, from a backup, as another cluster if `token` is another one."""
+        shutil.rmtree(self.data(i))
+        self.token = token or self.token
+        flags = [f"--name=m{i}", f"--data-dir={self.data(i)}", f"--initial-cluster={self.initial_cluster()}"]
+        flags += [f"--initial-advertise-peer-urls={self.peer_url(i)}", f"--initial-cluster-token={self.token}"]
+        self.etcdctl("snapshot", "restore", str(backup), *flags)
+        self.restart(i)
+
+    def want_users(self) -> None:
+        """Turn authentication on; `node` with the password `word` may read and write below `/mao/`."""
+        for command in (
+            "user add root:secret",
+            "user grant-role root root",
+            "user add node:word",
+            "role add mao",
+            "role grant-permission mao readwrite /mao/ --prefix=true",
+            "user grant-role node mao",
+            "auth enable",
+        ):
+            self.etcdctl(*command.split())
+        self.user = "root:secret"
+
+    def grow(self) -> int:
+        """Make room for one more; `restart` starts it once it belongs to the cluster."""
+        self.ports.append((free_port(), free_port()))
+        self.processes.append(None)
+        self.size += 1
+        return self.size - 1
+
+    def peer_url(self, i: int) -> str:
+        """Where other members reach member `i`."""
+        return f"http://127.0.0.1:{self.ports[i][1]}"
 
     def stop(self) -> None:
         """End all members, paused ones too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +38,12 @@ def serving(home: Path, **more: str) -> Iterator[Serving]:
     flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
     flags |= {name.replace("__", "."): value for name, value in more.items()}
     settings = config.load({"HOME": str(home.parent)}, flags)
-    with opened(settings) as node:
-        listening = listen("127.0.0.1", 0)
-        server, daemon = Server(node), Daemon(node)
+    others = settings["cluster.listen"]
+    with ExitStack() as closing:
+        node = closing.enter_context(opened(settings))
+        listening = closing.enter_context(listen("127.0.0.1", 0))
+        peers = closing.enter_context(listen(others[0], others[1], "cluster.listen")) if others else None
+        server, daemon = Server(node, peers), Daemon(node)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         daemon.start()
         thread.start()

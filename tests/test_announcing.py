@@ -7,18 +7,15 @@ import pytest
 
 from keys import put
 from mao import announcing, registering
+from mao.bare_cache import Tip
 from mao.catalogue import Dataset, dataset_key
 from mao.kept_mirror import Head
-from mao.run import Run
 from mao.values import now
-from support import commit, eventually, git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from mao.local_node import LocalNode
-    from support import ServedNode
 
 OLD, MINE, THEIRS = "0" * 40, "1" * 40, "2" * 40
 
@@ -102,19 +99,19 @@ def test_nothing_is_to_be_told_of_what_nobody_knows(node: LocalNode, dataset: Da
 
 
 def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtaken(
-    serve: Callable[..., ServedNode], tool: Path, remote: Path
+    node: LocalNode, dataset: Dataset
 ) -> None:
-    alpha = serve("alpha")
-    alpha.install(tool)
-    run = Run.model_validate(alpha.finished(alpha.run("Write", "1"), "succeeded"))
-    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
-    assert run.publication is not None
-    clone = remote.parent / "clone"
-    git("clone", "--quiet", str(remote), str(clone), cwd=remote.parent)
-    newer = commit(clone, {"theirs.txt": "theirs"})
-    git("push", "--quiet", "origin", "main", cwd=clone)
-    second = alpha.finished(alpha.run("Write", "2"), "succeeded")
+    cache = node.cache(dataset.name, dataset.url)
+    cache.fill()
+    cache.remember(Tip("main", MINE))
+    assert announcing.note_head(node, "Data")
+    announcing.announce_head(node, "data")
+    assert not announcing.note_head(node, "data")
+    told_by_another(node, THEIRS, 1)
 
-    eventually(lambda: alpha.api("GET", "/datasets/probe-data")["head"] == git("rev-parse", "main", cwd=remote))
-
-    assert second["publication"]["commit"] != newer
+    assert not announcing.note_head(node, "data")
+    assert node.kept.untold() == []
+    cache.remember(Tip("main", OLD))
+    assert announcing.note_head(node, "data")
+    announcing.announce_head(node, "data")
+    assert registering.find_dataset(node, "data").head == OLD

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mao.config import config_file, load
+from mao.config import cluster_file, config_file, load
 from mao.errors import BadSetting
 from mao.settings import SETTINGS
 
@@ -143,3 +143,50 @@ def test_a_place_where_no_file_can_be_looked_for_is_a_bad_setting(tmp_path: Path
 def test_other_variables_of_mao_are_no_settings(tmp_path: Path) -> None:
     config = load(environment(tmp_path, MAO_RUN_ID="x", MAO_NODE="y", NODE__NAME="z", MAO_DATA_DIR="w"))
     assert config.values == load(environment(tmp_path)).values
+
+
+def test_what_a_cluster_set_stands_below_all_that_people_set(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    text = '[registry]\nurl = "etcd://10.0.0.1:2379"\nca = "/cluster/ca.pem"\nlease = 20\n'
+    kept = written(cluster_file(home), text + '[cluster]\nlisten = "10.0.0.2:8443"\n')
+    file = written(tmp_path / "mao.toml", f'[node]\nhome = "{home}"\n[registry]\nlease = 30\n')
+    config = load(environment(tmp_path, MAO_CONFIG=str(file), MAO_REGISTRY__CA="/mine.pem"))
+    shown = {name: (config[name], config.origin[name]) for name in config.values}
+    assert shown["registry.url"] == ("etcd://10.0.0.1:2379", str(kept))
+    assert shown["registry.ca"] == (Path("/mine.pem"), "MAO_REGISTRY__CA")
+    assert shown["registry.lease"] == (30, str(file))
+    assert shown["cluster.listen"] == (("10.0.0.2", 8443), str(kept))
+
+    elsewhere = load(environment(tmp_path, MAO_CONFIG=str(file), MAO_NODE__HOME=str(tmp_path / "elsewhere")))
+    assert elsewhere["registry.url"] == "sqlite"
+
+
+def test_what_a_cluster_set_is_checked_like_any_other_file(tmp_path: Path) -> None:
+    kept = written(cluster_file(tmp_path / "home"), "[registry]\nlease = 1\n")
+    with pytest.raises(BadSetting, match=rf"{kept}: registry.lease = '1'"):
+        load(environment(tmp_path, MAO_NODE__HOME=str(tmp_path / "home")))
+
+
+def test_a_secret_comes_from_the_environment_or_from_a_file_that_that_names(tmp_path: Path) -> None:
+    file = written(tmp_path / "secret", " s3cret \n")
+    for given in ({"MAO_REGISTRY__PASSWORD": "s3cret"}, {"MAO_REGISTRY__PASSWORD_FILE": str(file)}):
+        config = load(environment(tmp_path, **given))
+        assert (config["registry.password"], config.origin["registry.password"]) == ("s3cret", next(iter(given)))
+
+
+def test_a_file_with_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"MAO_REGISTRY__PASSWORD_FILE: .*absent cannot be read"):
+        load(environment(tmp_path, MAO_REGISTRY__PASSWORD_FILE=str(tmp_path / "absent")))
+
+
+def test_only_secrets_come_from_files_that_the_environment_names(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=r"MAO_NODE__NAME_FILE: there is no setting 'node\.name_file'"):
+        load(environment(tmp_path, MAO_NODE__NAME_FILE=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "text", ["etcd://", "etcd://a", "etcd://http://a:1", "etcd://a b:1", "etcd://a:1,", "http://a:1"]
+)
+def test_a_registry_that_cannot_be_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadSetting, match="the members of etcd"):
+        load(environment(tmp_path, MAO_REGISTRY__URL=text))

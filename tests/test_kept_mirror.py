@@ -35,24 +35,24 @@ def test_nothing_is_kept_of_a_registry_that_was_never_listed(kept: KeptMirror) -
 
 
 def test_an_empty_registry_is_one_that_was_listed(kept: KeptMirror) -> None:
-    kept.store([], 0, 1.5)
+    kept.store([], 0, 0, 1.5)
 
-    assert kept.copy() == Copy({}, 0, 1.5)
+    assert kept.copy() == Copy({}, 0, 0, 1.5)
 
 
 def test_what_was_stored_is_there_when_it_is_opened_again(kept: KeptMirror, path: Path) -> None:
-    kept.store([Change("/a", b"1", 1), Change("/b", b"2", 1)], 1, 1000.5)
-    kept.store([Change("/a", None, 2), Change("/c", b"", 3), Change("/b", b"3", 3)], 4, 1001.5)
+    kept.store([Change("/a", b"1", 1), Change("/b", b"2", 1)], 1, 0, 1000.5)
+    kept.store([Change("/a", None, 2), Change("/c", b"", 3), Change("/b", b"3", 3)], 4, 7, 1001.5)
     kept.close()
 
     again = KeptMirror(path, ETCD)
 
-    assert again.copy() == Copy({"/b": Entry("/b", b"3", 3), "/c": Entry("/c", b"", 3)}, 4, 1001.5)
+    assert again.copy() == Copy({"/b": Entry("/b", b"3", 3), "/c": Entry("/c", b"", 3)}, 4, 7, 1001.5)
     again.close()
 
 
 def test_a_copy_of_another_registry_is_forgotten(kept: KeptMirror, path: Path) -> None:
-    kept.store([Change("/a", b"1", 1)], 1, 1000.5)
+    kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
     kept.close()
 
     other = KeptMirror(path, "etcd://10.0.0.2:2379")
@@ -66,13 +66,13 @@ def test_a_copy_of_another_registry_is_forgotten(kept: KeptMirror, path: Path) -
 def test_all_of_a_change_is_stored_or_nothing(tmp_path: Path, small_disk: Callable[[Path, int], None]) -> None:
     small_disk(tmp_path / "disk", 2)
     kept = KeptMirror(tmp_path / "disk" / "mirror.sqlite", ETCD)
-    kept.store([Change("/a", b"1", 1)], 1, 1000.5)
+    kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
     fill(tmp_path / "disk")
 
     with pytest.raises(DiskFull):
-        kept.store([Change("/a", None, 2), Change("/b", bytes(1_000_000), 2)], 2, 1001.5)
+        kept.store([Change("/a", None, 2), Change("/b", bytes(1_000_000), 2)], 2, 0, 1001.5)
 
-    assert kept.copy() == Copy({"/a": Entry("/a", b"1", 1)}, 1, 1000.5)
+    assert kept.copy() == Copy({"/a": Entry("/a", b"1", 1)}, 1, 0, 1000.5)
     kept.close()
 
 

@@ -8,14 +8,15 @@ import pytest
 
 from keys import delete, put
 from mao.errors import StaleRevision
+from mao.kept_mirror import Copy, KeptMirror
 from mao.mirror import PREFIX, Mirror
 from mao.registries.sqlite import SqliteRegistry
+from mao.registry import Change, Edit
+from support import eventually, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from mao.registry import Change
 
 PATIENCE = 60.0
 A, B, C = (PREFIX + f"tools/{name}" for name in "abc")
@@ -186,3 +187,142 @@ def test_a_mirror_that_has_fallen_too_far_behind_lists_anew(tmp_path: Path) -> N
     mirror._thread.join(PATIENCE)
     assert not mirror._thread.is_alive()
     assert {change.key for change in told} == {A, B, C}
+
+
+ETCD = "etcd://127.0.0.1:2379"
+
+
+def kept_in(place: Path) -> KeptMirror:
+    return KeptMirror(place / "mirror.sqlite", ETCD)
+
+
+def copied(kept: KeptMirror) -> Copy:
+    copy = kept.copy()
+    assert copy is not None
+    return copy
+
+
+def test_what_the_registry_holds_is_kept(registry: SqliteRegistry, tmp_path: Path) -> None:
+    put(registry, A, b"1", if_revision=0)
+    kept = kept_in(tmp_path)
+    mirror = Mirror(registry, lambda _: None, kept)
+    assert [*copied(kept).entries.values()] == mirror.entries(PREFIX)
+    put(registry, B, b"2", if_revision=0)
+    last = delete(registry, A, if_revision=1)
+    mirror.catch_up(last)
+    eventually(lambda: copied(kept).revision == last)
+    assert [*copied(kept).entries.values()] == mirror.entries(PREFIX)
+    before = copied(kept).moment
+    eventually(lambda: copied(kept).moment > before, "it is kept that the registry is in touch, though nothing changes")
+    mirror.close()
+    kept.close()
+
+
+def test_a_mirror_tells_what_has_changed_while_it_was_closed_to_who_saw_what_it_kept(tmp_path: Path) -> None:
+    kept = kept_in(tmp_path)
+    mirror = Mirror(registry := SqliteRegistry(tmp_path / "registry.sqlite"), lambda _: None, kept)
+    for key in (A, B):
+        last = put(registry, key, b"1", if_revision=0)
+    mirror.catch_up(last)
+    seen = mirror.position
+    mirror.close()
+    registry = SqliteRegistry(tmp_path / "registry.sqlite")
+    delete(registry, A, if_revision=1)
+    put(registry, C, b"1", if_revision=0)
+
+    mirror = Mirror(registry, lambda _: None, kept)
+
+    changes, position = mirror.changed_since(seen)
+    assert [(change.key, change.value) for change in changes] == [(C, b"1"), (A, None)]
+    assert position > seen
+    mirror.close()
+    kept.close()
+
+
+def test_a_registry_that_comes_back_from_a_backup_is_compared_with_what_is_kept(tmp_path: Path) -> None:
+    kept = kept_in(tmp_path)
+    mirror = Mirror(registry := SqliteRegistry(tmp_path / "registry.sqlite"), lambda _: None, kept)
+    for key in (A, B, C):
+        last = put(registry, key, b"1", if_revision=0)
+    mirror.catch_up(put(registry, B, b"2", if_revision=last - 1))
+    seen = mirror.position
+    mirror.close()
+    registry = SqliteRegistry(tmp_path / "backup.sqlite")
+    for key in (A, B):
+        put(registry, key, b"1", if_revision=0)
+
+    mirror = Mirror(registry, lambda _: None, kept)
+
+    assert mirror.entries(PREFIX) == registry.entries(PREFIX)[0]
+    changes, position = mirror.changed_since(seen)
+    assert [(change.key, change.value) for change in changes if change.key != A] == [(B, b"1"), (C, None)]
+    assert position > seen
+    assert copied(kept)[:2] == ({entry.key: entry for entry in mirror.entries(PREFIX)}, mirror.revision)
+    mirror.catch_up(put(registry, C, b"3", if_revision=0))
+    changes, _ = mirror.changed_since(position)
+    assert [(change.key, change.value) for change in changes] == [(C, b"3")]
+    mirror.close()
+    kept.close()
+
+
+def test_who_names_a_position_that_was_never_reached_is_told_of_all(registry: SqliteRegistry, mirror: Mirror) -> None:
+    put(registry, A, b"1", if_revision=0)
+    mirror.catch_up(put(registry, B, b"1", if_revision=0))
+
+    changes, position = mirror.changed_since(1_000_000)
+
+    assert [change.key for change in changes] == [A, B]
+    assert mirror.changed_since(position) == ([], position)
+
+
+def test_who_is_far_behind_is_told_of_all_that_there_is(registry: SqliteRegistry, mirror: Mirror) -> None:
+    first = put(registry, A, b"1", if_revision=0)
+    put(registry, B, b"1", if_revision=0)
+    keys = [f"{PREFIX}tools/{number:02}" for number in range(100)]
+    revisions = [0] * 100
+    for _ in range(101):  # more changes than are remembered
+        last = registry.write(*(Edit(key, b"", revision) for key, revision in zip(keys, revisions, strict=True)))
+        revisions = [last - 99 + i for i in range(100)]
+    mirror.catch_up(last)
+
+    assert {change.key for change in mirror.changed_since(first)[0]} == {B, *keys}
+    assert {change.key for change in mirror.changed_since(0)[0]} == {A, B, *keys}
+    assert [change.key for change in mirror.changed_since(last - 1)[0]] == [keys[-1]]
+
+
+def test_a_mistake_of_who_is_told_does_not_end_the_following(registry: SqliteRegistry) -> None:
+    told: list[str] = []
+
+    def mistaken(change: Change) -> None:
+        told.append(change.key)
+        if change.key == A:
+            raise ValueError("a mistake")
+
+    mirror = Mirror(registry, mistaken)
+    put(registry, A, b"1", if_revision=0)
+    eventually(lambda: told == [A])
+
+    put(registry, B, b"1", if_revision=0)
+
+    eventually(lambda: told == [A, B])
+    assert [entry.key for entry in mirror.entries(PREFIX)] == [A, B]
+
+
+def test_a_full_disk_stops_no_mirror_and_the_copy_is_whole_when_there_is_room(
+    registry: SqliteRegistry, tmp_path: Path, small_disk: Callable[[Path, int], None]
+) -> None:
+    small_disk(tmp_path / "disk", 4)
+    kept = kept_in(tmp_path / "disk")
+    mirror = Mirror(registry, lambda _: None, kept)
+    ballast = fill(tmp_path / "disk")
+    for key in (A, B):
+        last = put(registry, key, bytes(500_000), if_revision=0)
+    mirror.catch_up(last)
+    assert len(mirror.entries(PREFIX)) == 2
+    assert mirror.in_touch()
+
+    ballast.unlink()
+
+    eventually(lambda: [*copied(kept).entries] == [A, B])
+    mirror.close()
+    kept.close()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mao.alarm import Alarm, AlarmKind
 from mao.definition_file import load
 from mao.installation import Attempt, Clone, CloneState, Installation, InstallationState, Step
 from mao.run import ENDED, Publication, PublicationState, Run, RunState
@@ -52,6 +53,10 @@ def a_clone(state: CloneState = CloneState.CLONING) -> Clone:
     return Clone(dataset="Data", url="/r", state=state)
 
 
+def an_alarm(subject: str = "Probe") -> Alarm:
+    return Alarm(kind=AlarmKind.TAG_MOVED, subject=subject, about="x", detail="It moved.", since=now())
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     opened = Store(tmp_path / "store.sqlite")
@@ -60,11 +65,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def test_a_document_comes_back_as_it_was_saved(store: Store) -> None:
-    run, installation, clone = a_run(), an_installation(), a_clone()
-    store.save(run, installation, clone)
+    run, installation, clone, alarm = a_run(), an_installation(), a_clone(), an_alarm()
+    store.save(run, installation, clone, alarm)
     assert store.run(run.id) == run
     assert store.installation("pROBE") == installation
     assert store.clone("dATA") == clone
+    assert store.alarm("tag-moved:probe") == alarm
+    assert store.alarms(AlarmKind.TAG_MOVED) == [alarm]
     assert json.loads(store.body("run", run.id) or "")["arguments"] == {"A": "1", "Key": None}
     assert (store.run("other"), store.installation("other"), store.clone("other")) == (None, None, None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mao.errors import DiskFull, NodeRunning
+from mao.errors import BadSetting, DiskFull, NodeRunning
 from mao.workspace import Workspace, disk_errors, flush_all, remove_tree, write_durably
 
 if TYPE_CHECKING:
@@ -218,3 +218,52 @@ def test_what_cannot_be_flushed_is_said(tmp_path: Path) -> None:
     flush_all(tmp_path)
     with pytest.raises(DiskFull, match="No such file"):
         flush_all(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["tools", "runs", "datasets", "clones", "kept", "tmp", "wake", "lock"])
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+def test_what_is_not_a_nodes_is_neither_taken_nor_touched(tmp_path: Path, name: str, kind: str) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    for directory in (home, other):
+        directory.mkdir()
+    (other / "mine").write_text("mine")
+    match kind:
+        case "folder":
+            (home / name).mkdir()
+            (home / name / "mine").write_text("mine")
+        case "file":
+            (home / name).write_text("mine")
+        case _:
+            (home / name).symlink_to(other)
+    home.chmod(0o755)
+
+    with pytest.raises(BadSetting, match=f"'{name}'"), Workspace(home).locked():
+        pass
+
+    assert [path.name for path in home.iterdir()] == [name]
+    kept = home / name if kind == "file" else home / name / "mine"
+    assert kept.read_text() == "mine"
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("made", [(), ("tools",), ("tools", "runs", "datasets", "clones", "tmp")])
+def test_a_first_start_that_was_cut_short_is_taken_up(tmp_path: Path, made: tuple[str, ...]) -> None:
+    workspace = Workspace(tmp_path / "home")
+    with workspace.locked():
+        for name in made:
+            (workspace.home / name).mkdir()
+    with workspace.locked():
+        workspace.prepare()
+
+
+@pytest.mark.parametrize("left", ["store.sqlite", "wake"])
+def test_a_home_that_is_a_nodes_is_taken_whatever_is_in_it(workspace: Workspace, left: str) -> None:
+    (workspace.temporary / "work").mkdir()
+    (workspace.tools / "probe").mkdir()
+    if left == "store.sqlite":  # a backup need not hold the pipe
+        workspace.wake.unlink()
+        workspace.store.touch()
+    with workspace.locked():
+        workspace.prepare()
+    assert list(workspace.temporary.iterdir()) == []
+    assert (workspace.tools / "probe").is_dir()

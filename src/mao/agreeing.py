@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TypeAlias
 
+from mao.attending import check_name
 from mao.catalogue import TOOLS
 from mao.errors import Denied, MaoError, StaleRevision
 
@@ -71,11 +72,12 @@ def unchanged(present: Entry | None, what: str, if_revision: int) -> Entry:
 
 
 def check_may(node: LocalNode, *, asked: bool) -> None:
-    """Refuse who asks as administrator (`asked`) and is none.
+    """Refuse to change anything for a node that has not the name it goes by, or asks as administrator and is none.
 
     Raises:
-        Denied
+        NodeTaken, Denied
     """
+    check_name(node)
     if asked and not node.config["node.administrator"]:
         raise Denied(
             f"The node '{node.config.node}' is no administrator, so it may change what it registered itself only."

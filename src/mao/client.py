@@ -20,6 +20,7 @@ from mao.errors import (
     Denied,
     InvalidRequest,
     MaoError,
+    NodeNotFound,
     NodeUnreachable,
     NotFound,
     OutsideFailed,
@@ -88,6 +89,7 @@ class Client:
         timeout: seconds that an answer may take that needs no work.
         patience: seconds that a node may be away that was there before: while it is restarted, nothing is lost.
         tell: is told in words when the node is waited for.
+        node: another node of the cluster, which this one is to ask.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Client:
         timeout: float = 60.0,
         patience: float = 60.0,
         tell: Callable[[str], object] | None = None,
+        node: str | None = None,
     ) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         try:
@@ -110,6 +113,8 @@ class Client:
         self._timeout = timeout
         self._patience = patience
         self._tell = tell
+        self._node, self._name = node, f"Node '{node}'" if node is not None else f"The node at {self.url}"
+        self._base = _API + (at("nodes", node, "api") if node is not None else "")
         self._known = False
         self.registry_age = 0
         """Seconds for which the registry had been away from the node, at most, when it answered from what it knew."""
@@ -164,10 +169,9 @@ class Client:
         """
         alive = time.monotonic()
         while True:
-            headers = {"Accept": "text/event-stream"}
-            if last_event_id is not None:
-                headers["Last-Event-ID"] = last_event_id
-            response = self._exchange("GET", _API + path, None, headers, self._timeout, lambda opened: opened)
+            resumed = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+            headers = {"Accept": "text/event-stream", **resumed}
+            response = self._exchange("GET", self._base + path, None, headers, self._timeout, lambda opened: opened)
             opened = time.monotonic()
             with contextlib.closing(response), contextlib.suppress(OSError, HTTPException):
                 for event in _events(response):
@@ -199,7 +203,7 @@ class Client:
         """
         data = None if body is None else json.dumps(body).encode()
         given = ({"Content-Type": "application/json"} if data else {}) | dict(headers or {})
-        return self._exchange(method, _API + path, data, given, timeout or self._timeout, _read)
+        return self._exchange(method, self._base + path, data, given, timeout or self._timeout, _read)
 
     def _exchange(
         self,
@@ -218,20 +222,26 @@ class Client:
             sent = False
             try:
                 connection.connect()
-                sent = self._known = True
+                sent, self._known = True, self._known or self._node is None
                 connection.sock.settimeout(timeout)
                 connection.request(method, path, body, {"Connection": "close", **headers})
-                return read(self._checked(connection.getresponse()))
-            except (OSError, HTTPException) as error:
+                answer = read(self._checked(connection.getresponse()))
+            except (OSError, HTTPException, NodeUnreachable, NodeNotFound) as error:
                 connection.close()
                 repeatable = not sent or method == "GET" or "Idempotency-Key" in headers
-                timed_out = sent and isinstance(error, TimeoutError)
-                if not self._known or not repeatable or timed_out or time.monotonic() > gives_up:
+                if not self._known or not repeatable or self._is_final(error, sent=sent) or time.monotonic() > gives_up:
                     raise self._unreachable(error, sent=sent, repeatable=repeatable) from error
+            else:
+                self._known = True
+                return answer
             if self._tell and not told:
-                self._tell(f"The node at {self.url} is away; waiting up to {self._patience:g} s for it to come back.")
+                self._tell(f"{self._name} is away; waiting up to {self._patience:g} s for it to come back.")
                 told = True
             time.sleep(_LOOK)
+
+    def _is_final(self, error: Exception, *, sent: bool) -> bool:
+        """Whether asking again is of no use: of the errors of a node, only that the one behind it is away can pass."""
+        return self._node is None if isinstance(error, MaoError) else sent and isinstance(error, TimeoutError)
 
     def _checked(self, response: HTTPResponse) -> HTTPResponse:
         if response.status < 300:  # noqa: PLR2004  # HTTP's own
@@ -247,7 +257,9 @@ class Client:
             ) from None
         raise (by_code().get(code) or _BY_STATUS.get(response.status, MaoError))(detail, faults)
 
-    def _unreachable(self, error: Exception, *, sent: bool, repeatable: bool) -> NodeUnreachable:
+    def _unreachable(self, error: Exception, *, sent: bool, repeatable: bool) -> MaoError:
+        if isinstance(error, MaoError):
+            return error
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if not sent:
             return NodeUnreachable(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mao import founding_configuration
 from mao.errors import BadSetting
 from mao.names import name_fault, nearest
 from mao.settings import SETTINGS
@@ -52,14 +53,28 @@ def config_file(environment: Mapping[str, str]) -> Path | None:
     if named := environment.get("MAO_CONFIG"):
         return Path(named)
     user = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "/")) / ".config")
-    candidates = (Path("mao.toml"), user / "mao" / "config.toml", Path("/etc/mao/config.toml"))
+    candidates = (
+        *(Path("mao.toml"), Path("config.ini")),
+        *(user / "mao" / "config.toml", Path("/etc/mao/config.toml")),
+    )
     try:
-        return next((path for path in candidates if path.is_file()), None)
+        return next((path for path in candidates if path.is_file() and _is_ours(path)), None)
     except OSError as error:
         raise BadSetting(f"It cannot be seen whether there is a configuration file: {error}.") from error
 
 
+def is_founding(path: Path) -> bool:
+    """Whether a file that settings are read from is one of the founding program."""
+    return path.suffix.lower() == ".ini"
+
+
+def _is_ours(path: Path) -> bool:
+    return not is_founding(path) or founding_configuration.is_one(path)
+
+
 def _from_file(path: Path) -> dict[str, tuple[str, str]]:
+    if is_founding(path):
+        return founding_configuration.read(path)
     import tomllib  # noqa: PLC0415  # most nodes have no file, and every command would pay for it
 
     try:

@@ -12,7 +12,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import announcing, building, cloning, ending, publishing, queueing, running, tending
+from mao import announcing, building, checking, cloning, ending, publishing, queueing, running, tending
+from mao.attending import Announcement
+from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
@@ -50,15 +52,24 @@ class Daemon:
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
         self._is_away = False
+        self._turns: dict[str, float] = {}  # when to look at the tag of each tool
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
+        self._announcement = Announcement(node)
+        self._caretaker = Caretaker(node)
+        self._care_at = 0.0
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Begin, in a thread of its own.
+
+        Raises:
+            NodeTaken: another node of the cluster has this one's name; nothing was begun.
+        """
+        self._announcement.start()
         running.sweep(self._node)
         building.sweep(self._node)
         publishing.sweep(self._node)
@@ -75,6 +86,7 @@ class Daemon:
         self._stopping.set()
         self.wake()
         self._thread.join()
+        self._announcement.stop()
         self._node.git.close()
         self._local.shutdown(cancel_futures=True)
         self._remote.shutdown(cancel_futures=True)
@@ -107,12 +119,14 @@ class Daemon:
         if time.monotonic() >= self._tend_at:
             self._tend_at = time.monotonic() + _TENDING
             self._do(self._remote, ("node", "tend"), lambda node, _: tending.tend(node), "tend")
+            self._do(self._remote, ("node", "check tags"), self._check_tags, "check tags")
+        if time.monotonic() >= self._care_at:
+            self._do(self._remote, ("node", "member"), self._care, "member")
         for installation in installations:
             pool = self._local if installation.attempt.step is Step.INSTALLING else self._remote
             self._do(pool, ("installation", installation.tool), _install, installation.tool)
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
-
         self._look_at_registry()
 
     def _look_at_registry(self) -> None:
@@ -126,6 +140,7 @@ class Daemon:
             else:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
+            checking.end_outdated(node)
             for dataset in node.kept.untold():
                 self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 
@@ -148,6 +163,9 @@ class Daemon:
         if run.publication is not None and run.publication.state is PublicationState.PENDING:
             self._do(self._remote, ("dataset", run.dataset.lower()), self._publish, run.dataset.lower())  # quicker
 
+    def _check_tags(self, node: LocalNode, _: str) -> None:
+        checking.check_tags(node, self._turns, time.monotonic())
+
     def _publish(self, node: LocalNode, dataset: str) -> None:
         with node.locked("dataset", dataset):
             wait = publishing.publish(node, dataset)
@@ -156,6 +174,9 @@ class Daemon:
             self.wake()
         if announcing.note_head(node, dataset):
             self.wake()
+
+    def _care(self, _node: LocalNode, _name: str) -> None:
+        self._care_at = time.monotonic() + self._caretaker.look()
 
     def _do(
         self,

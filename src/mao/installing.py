@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mao import data_directory
 from mao.building import find_installation, job_directory
+from mao.checking import check_tag
 from mao.errors import (
     AlreadyInstalled,
     BadDefinition,
@@ -13,14 +14,13 @@ from mao.errors import (
     TagMoved,
 )
 from mao.installation import Attempt, Installation, InstallationState, Step
-from mao.reading import Pinned, check_remote, read, resolve
+from mao.reading import Pinned, check_remote, read
 from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import new_id, now
 from mao.workspace import fsync, remove_tree
 
 if TYPE_CHECKING:
-    from mao.catalogue import Tool
     from mao.local_node import LocalNode
     from mao.run import Run
 
@@ -32,7 +32,7 @@ def request_install(node: LocalNode, name: str, commit: str | None = None) -> In
 
     Raises:
         ToolNotFound, OutsideFailed, BadDefinition: nothing was begun.
-        TagMoved: the tool was registered with a tag, which names another commit now.
+        TagMoved: the tool was registered with a tag, which names another commit now, or is gone.
         AlreadyInstalled: at another commit; to change that, name the commit.
         InUse: another attempt is under way.
     """
@@ -46,8 +46,8 @@ def request_install(node: LocalNode, name: str, commit: str | None = None) -> In
             f"'{tool.name}' is installed at commit {present.commit}; registered is {tool.commit}."
             f" 'mao tool update {tool.name}' shows what would change, and does it."
         )
-    if commit is None:
-        _check_tag(node, tool)
+    if commit is None and (moved := check_tag(node, tool)):
+        raise TagMoved(f"{moved} Nothing was installed.")
     definition = tool.definition if wanted == tool.commit else read(node, tool.url, Pinned(tool.ref, wanted)).definition
     if definition.name.lower() != tool.name.lower():
         raise BadDefinition(f"At commit {wanted} the definition is of '{definition.name}', not '{tool.name}'.")
@@ -75,18 +75,6 @@ def _same(present: Installation, commit: str) -> Installation | None:
         f"'{present.tool}' is being installed at commit {present.attempt.commit[:12]}. Wait for its end, or cancel it"
         f" with 'mao tool remove {present.tool}'."
     )
-
-
-def _check_tag(node: LocalNode, tool: Tool) -> None:
-    if not tool.ref.startswith("refs/tags/"):
-        return
-    present = resolve(node, tool.url, tool.ref)
-    if present.commit != tool.commit:
-        raise TagMoved(
-            f"The tag {tool.ref.removeprefix('refs/tags/')} of '{tool.name}' named commit {tool.commit} when it was"
-            f" registered, and names {present.commit} now. Ask whoever keeps it; to take the new one all the same:"
-            f" 'mao tool update {tool.name}' shows what changes."
-        )
 
 
 def request_removal(node: LocalNode, name: str) -> Installation | None:

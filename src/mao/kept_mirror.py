@@ -17,7 +17,9 @@ _MIGRATIONS = (
     """
     CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL);
     -- One row at most: of which registry the entries are, and when they were what it held.
-    CREATE TABLE copies (registry TEXT NOT NULL, revision INTEGER NOT NULL, moment REAL NOT NULL);
+    CREATE TABLE copies (
+        registry TEXT NOT NULL, revision INTEGER NOT NULL, base INTEGER NOT NULL, moment REAL NOT NULL
+    );
     CREATE TABLE heads (
         dataset TEXT PRIMARY KEY,
         head TEXT NOT NULL,
@@ -30,11 +32,14 @@ _MIGRATIONS = (
 
 
 class Copy(NamedTuple):
-    """What a registry held at a revision, and when that was (seconds since 1970, by this node's clock)."""
+    """What a registry held at a revision."""
 
     entries: dict[str, Entry]
     revision: int
+    base: int
+    """By how much positions are larger than revisions (see `mao.mirror`)."""
     moment: float
+    """When it was what the registry held: seconds since 1970, by this node's clock."""
 
 
 class Head(NamedTuple):
@@ -65,13 +70,13 @@ class KeptMirror:
 
     def copy(self) -> Copy | None:
         """What was stored last; None if that registry has never been listed."""
-        rows = self._file.rows("SELECT revision, moment FROM copies")
+        rows = self._file.rows("SELECT revision, base, moment FROM copies")
         if not rows:
             return None
         entries = (Entry(*row) for row in self._file.rows("SELECT key, value, revision FROM entries ORDER BY key"))  # type: ignore[arg-type]  # the schema says what the columns hold
         return Copy({entry.key: entry for entry in entries}, *rows[0])  # type: ignore[arg-type]  # as above
 
-    def store(self, changes: Iterable[Change], revision: int, moment: float) -> None:
+    def store(self, changes: Iterable[Change], revision: int, base: int, moment: float) -> None:
         """Bring the copy to `revision`, all of it or nothing.
 
         Raises:
@@ -86,7 +91,7 @@ class KeptMirror:
                         "INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", change.key, change.value, change.revision
                     )
             self._file.rows("DELETE FROM copies")
-            self._file.rows("INSERT INTO copies VALUES (?, ?, ?)", self._registry, revision, moment)
+            self._file.rows("INSERT INTO copies VALUES (?, ?, ?, ?)", self._registry, revision, base, moment)
 
     def remember(self, dataset: str, head: Head) -> None:
         """Keep what the cluster is to be told of a dataset, in place of what it was to be told before."""

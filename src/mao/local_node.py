@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from mao.cluster_directory import ClusterDirectory
 from mao.dataset_cache import DatasetCache
 from mao.dataset_history import DatasetHistory
-from mao.errors import InUse
+from mao.errors import InUse, MaoError
 from mao.executors.process import ProcessExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.kept_mirror import KeptMirror
@@ -24,18 +26,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mao.config import Config
+    from mao.etcd.client import EtcdClient
     from mao.executor import Executor
     from mao.registry import Registry
 
+log = logging.getLogger("mao.local_node")
 
-def _etcd(config: Config, _: Workspace) -> Registry:
+
+def etcd_client(config: Config) -> EtcdClient:
+    """A connection to the etcd that the configuration names."""
     # grpc takes longer to load than all the rest, and a node alone does not need it.
     from mao.etcd.client import EtcdClient  # noqa: PLC0415
-    from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415
 
     endpoints = config["registry.url"].removeprefix("etcd://").split(",")
     given = (config[f"registry.{name}"] for name in ("ca", "certificate", "key", "user", "password"))
-    return EtcdRegistry(EtcdClient(endpoints, *given))
+    return EtcdClient(endpoints, *given)
+
+
+def _etcd(config: Config, _: Workspace) -> Registry:
+    from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
+
+    return EtcdRegistry(etcd_client(config))
 
 
 REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
@@ -67,6 +78,7 @@ class LocalNode:
         self.workspace.prepare()
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
+        self._start_member()
         url: str = self.config["registry.url"]
         self.kept = KeptMirror(self.workspace.mirror, url)
         closing.callback(self.kept.close)
@@ -78,6 +90,15 @@ class LocalNode:
         closing.callback(self.executor.close)
         closing.callback(self.git.close)
         self.store.listen(self._changed)
+
+    def _start_member(self) -> None:
+        """Have the node's own member of etcd run, if it has one: the registry is asked in a moment."""
+        member = ClusterDirectory(self.config.home).member
+        if member.is_configured:
+            try:
+                member.start()
+            except MaoError as error:  # the other members may do without it
+                log.warning("%s", error.detail)
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called after each change of the store or the registry, from any thread."""

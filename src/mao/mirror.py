@@ -29,6 +29,8 @@ T = TypeVar("T")
 PREFIX = "/mao/v1/"
 _IN_TOUCH = 2.0
 """Seconds within which a registry that is in touch says something (`Registry.watch`)."""
+_BEGIN = 2.0
+"""Seconds that the registry gets at the start of a node that has a copy of it."""
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
 _KEEP = 5.0
@@ -69,52 +71,41 @@ class Mirror:
         self._touched: float | None = None
         if kept is not None and (copy := kept.copy()):
             self._by_key, self._keys = copy.entries, sorted(copy.entries)
-            self.revision = self._log_from = copy.revision
+            self.revision, self._base = copy.revision, copy.base
+            self._log_from = self.position
             self._touched = time.monotonic() - max(0.0, time.time() - copy.moment)
-        listed = self._is_listed(tell=False)
-        self._thread = threading.Thread(target=self._follow, args=(listed,), name="registry watch", daemon=True)
+        self._tried = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="registry watch", daemon=True)
         self._thread.start()
+        self._tried.wait(None if self._touched is None else _BEGIN)
 
-    def _follow(self, listed: bool) -> None:  # noqa: FBT001  # threads take no keywords without a dictionary
+    def _follow(self) -> None:
         while not self._closing.is_set():
-            if not listed:
-                self._closing.wait(_LOOK)
-                listed = self._is_listed(tell=True)
-                continue
-            listed = False
             try:
+                self._list_anew()
+                self._tried.set()
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
-            except (StaleRevision, RegistryUnavailable):
-                continue
+            except RegistryUnavailable as error:
+                self._trouble = error.detail
+            except StaleRevision as error:
+                log.warning("the registry is listed anew: %s", error.detail)
             except Exception:  # whatever it was, it must not be the last that is heard of the registry
                 if not self._closing.is_set():
                     log.exception("following the registry failed; it is listed anew")
             else:
                 return
+            self._tried.set()
+            self._closing.wait(_LOOK)
 
-    def _is_listed(self, *, tell: bool) -> bool:
-        """Whether the registry could be listed; if so, what is known here is what it holds."""
-        try:
-            for change in self._list_anew():
-                if tell:
-                    self._told(change)
-        except RegistryUnavailable as error:
-            self._trouble = error.detail
-            return False
-        except Exception:  # as above
-            if not self._closing.is_set():
-                log.exception("listing the registry failed; it is tried again")
-            return False
-        return True
-
-    def _list_anew(self) -> list[Change]:
-        """What has changed in value: revisions do not tell, as the registry may have been set back or replaced."""
+    def _list_anew(self) -> None:
+        """Take what the registry holds, and tell what differs in value: it may have been set back or replaced."""
         found, revision = self._list()
         known = self._by_key
         gone = [Change(key, None, revision) for key in known.keys() - found.keys()]
         come = [Change(e.key, e.value, e.revision) for e in found.values() if e != known.get(e.key)]
         changes = sorted([*come, *gone], key=lambda change: change.revision)
+        first = self._touched is None and not self._tried.is_set()
         told = [c for c in changes if c.value is None or c.key not in known or known[c.key].value != c.value]
         with self._arrived:
             if revision < self.revision or any(change.revision <= self.revision for change in come):
@@ -125,7 +116,8 @@ class Mirror:
             self._by_key, self._keys = found, sorted(found)
             self._note(told, revision)
         self._keep(changes)
-        return told
+        for change in () if first else told:
+            self._told(change)
 
     def _list(self) -> tuple[dict[str, Entry], int]:
         """What is there, and the revision to watch from.
@@ -173,7 +165,7 @@ class Mirror:
         if not self._unkept and time.monotonic() - self._kept_at < _KEEP:
             return
         try:
-            self._kept.store(self._unkept.values(), self.revision, time.time())
+            self._kept.store(self._unkept.values(), self.revision, self._base, time.time())
         except DiskFull as error:  # what is in memory is right, and is stored when there is room
             if self._kept_at:
                 log.warning("the copy of the registry could not be stored: %s", error.detail)

@@ -26,6 +26,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REF = re.compile(r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.lock$|\.$")
 _LARGEST_SHOWN = 1 << 20
 _LINK, _FOLDER = "120000", "040000"  # git's modes of what a commit holds
+NO_SUCH_REF = "no-such-ref"
+"""The cause of a failure that only means that the remote answers, and does not have the branch or tag."""
 _FILES = frozenset({"100644", "100755", "100664"})
 
 
@@ -62,7 +64,7 @@ def check_remote(node: LocalNode, url: str) -> None:
         raise BadRemote(f"The remote '{url}' {fault}.")
 
 
-def resolve(node: LocalNode, url: str, ref: str | None) -> Pinned:
+def resolve(node: LocalNode, url: str, ref: str | None, *, time_limit: float | None = None) -> Pinned:
     """The commit that `ref` (a branch, tag or commit; HEAD if None) of the repository at `url` names now."""
     if ref is not None and _COMMIT.fullmatch(ref):
         return Pinned(ref, ref)
@@ -71,9 +73,8 @@ def resolve(node: LocalNode, url: str, ref: str | None) -> Pinned:
     full = [ref] if ref and ref.startswith("refs/") else [f"refs/tags/{ref}", f"refs/heads/{ref}"]
     wanted = full if ref else ["HEAD"]
     patterns = [pattern for name in wanted for pattern in (name, f"{name}^{{}}")]
-    listed = node.git.run(
-        "ls-remote", "--symref", "--", fetchable(url), *patterns, cwd=node.workspace.temporary
-    ).decode("utf-8", "replace")
+    asked = ("ls-remote", "--symref", "--", fetchable(url), *patterns)
+    listed = node.git.run(*asked, cwd=node.workspace.temporary, time_limit=time_limit).decode("utf-8", "replace")
     found = {name: what for what, _, name in (line.partition("\t") for line in listed.splitlines())}
     symbolic = re.search(r"^ref: (\S+)\tHEAD$", listed, re.MULTILINE)
     for name in wanted:
@@ -82,7 +83,7 @@ def resolve(node: LocalNode, url: str, ref: str | None) -> Pinned:
         if commit and _COMMIT.fullmatch(commit):
             return Pinned(symbolic[1] if symbolic and name == "HEAD" else name, commit)
     what = f"branch or tag '{ref}'" if ref else "commit: it is empty"
-    raise GitFailed(f"{url} has no {what}.")
+    raise GitFailed(f"{url} has no {what}.", cause=NO_SUCH_REF)
 
 
 def read(node: LocalNode, url: str, pinned: Pinned) -> Reading:

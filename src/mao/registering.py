@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
@@ -43,7 +44,7 @@ def register_tool(
     Raises:
         BadRemote, RemoteRefused, RemoteUnreachable, GitFailed: the repository cannot be read; in git's words.
         BadDefinition: with all its faults.
-        NameDiffers, NameTaken, DatasetTaken, StaleRevision, Denied, ValueTooLarge: nothing was registered.
+        NameDiffers, NameTaken, DatasetTaken, StaleRevision, NodeTaken, Denied, ValueTooLarge: nothing was registered.
         RegistryUnavailable: nothing was registered; or, if it says so, that is not known.
     """
     check_remote(node, url)
@@ -72,6 +73,7 @@ def register_tool(
         if if_revision is None:
             if present is not None:
                 taken = Tool.model_validate_json(present.value)
+                seen(node, taken, url, reading.pinned)
                 raise NameTaken(
                     f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
                     f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."

@@ -128,6 +128,8 @@ class Run(Value):
     """By name, in the order of the definition; secrets are None."""
     dataset: Name
     node: Name
+    asked_by: Name | None = None
+    """The node whose user asked for it, where that is another one."""
     publish: bool
     """Whether the data is pushed; if not, it is only committed on this node."""
     fresh: bool

@@ -30,6 +30,8 @@ class Wish:
     command: str
     arguments: Sequence[object] | Mapping[str, object]
     publish: bool = True
+    asked_by: str | None = None
+    """The node that asks, where that is another one."""
 
 
 def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | None = None) -> Run:
@@ -59,6 +61,7 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
         arguments=resolved.recorded,
         dataset=installation.definition.data.repo.name,
         node=node.config.node,
+        asked_by=wish.asked_by,
         publish=wish.publish,
         fresh=installation.definition.data.fresh,
         state=RunState.QUEUED,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ _WEEK = 7 * 86_400
 _MOST_DAYS = 36_600
 _YEAR = 366 * 86_400
 _LONGEST_LEASE = 3600
+_ADDRESS = re.compile(r"([\w.-]+|\[[\w:.%-]+\]):([0-9]{1,5})", re.ASCII)
 
 
 def _name(text: str) -> str:
@@ -36,19 +38,24 @@ def _listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _host_and_port(text: str) -> tuple[str, int] | None:
+    found = _ADDRESS.fullmatch(text)
+    return (found[1].strip("[]"), int(found[2])) if found and int(found[2]) <= _LAST_PORT else None
+
+
 def _address(text: str) -> tuple[str, int] | None:
     """HOST:PORT, where any host may stand; None if it is empty."""
-    host, _, port = text.rpartition(":")
-    if text and (not host or not port.isdigit() or int(port) > _LAST_PORT):
+    found = _host_and_port(text)
+    if text and not found:
         raise ValueError("must be HOST:PORT, as in 10.0.0.2:8443")
-    return (host.strip("[]"), int(port)) if text else None
+    return found
 
 
 def _registry(text: str) -> str:
     if text == "sqlite":
         return text
     kind, separator, endpoints = text.partition("://")
-    if kind != "etcd" or not separator or not all(map(_address, endpoints.split(","))):
+    if kind != "etcd" or not separator or not all(map(_host_and_port, endpoints.split(","))):
         raise ValueError("must be 'sqlite', or the members of etcd, as in 'etcd://127.0.0.1:2379,10.0.0.2:2379'")
     return text
 

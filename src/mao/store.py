@@ -1,4 +1,4 @@
-"""This node's own memory: its runs, installations and clones, in SQLite.
+"""This node's own memory: its runs, installations, clones and alarms, in SQLite.
 
 What a call changed is stored when it returns.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING
 
-from mao.installation import Clone, CloneState, Installation, Step
-from mao.run import ENDED, PublicationState, Run
+from mao.alarm import Alarm
+from mao.document import Columns, Document, columns_of
+from mao.installation import Clone, Installation
+from mao.run import Run
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-Document: TypeAlias = Run | Installation | Clone
+    from mao.alarm import AlarmKind
 
 _MIGRATIONS = (
     """
     CREATE TABLE documents (
-        kind TEXT NOT NULL,      -- run, installation, clone
-        key TEXT NOT NULL,       -- the run's id; the folded name of the tool or dataset
+        kind TEXT NOT NULL,      -- run, installation, clone, alarm
+        key TEXT NOT NULL,       -- the run's id; the folded name of the tool or dataset; KIND:SUBJECT of an alarm
         seq INTEGER NOT NULL,    -- counts the changes of this file: the id of an event
         live INTEGER NOT NULL,   -- whether something is still to be done about it
         state TEXT NOT NULL,
@@ -48,24 +50,6 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
 )
-
-_WAITING = frozenset(
-    {
-        PublicationState.COLLECTING,
-        PublicationState.PENDING,
-        PublicationState.DELIVERED,
-        PublicationState.WAITING,
-    }
-)
-
-
-class _Columns(NamedTuple):
-    kind: str
-    key: str
-    live: bool
-    state: str
-    tool: str | None
-    dataset: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +92,7 @@ class Store:
             return
         with self._file.transaction(flush=flush):
             for document in documents:
-                self._write(_columns(document), document.model_dump_json(by_alias=True))
+                self._write(columns_of(document), document.model_dump_json(by_alias=True))
             if request is not None:
                 self.remember(request)
         self._notify()
@@ -116,10 +100,10 @@ class Store:
     def remove(self, document: Document) -> None:
         """Forget a document; that it is gone stays in the feed of events."""
         with self._file.transaction():
-            self._write(_columns(document)._replace(live=False), None)
+            self._write(columns_of(document)._replace(live=False), None)
         self._notify()
 
-    def _write(self, columns: _Columns, body: str | None) -> None:
+    def _write(self, columns: Columns, body: str | None) -> None:
         self._file.rows(
             "INSERT OR REPLACE INTO documents (kind, key, seq, live, state, tool, dataset, body)"
             " VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM documents), ?, ?, ?, ?, ?)",
@@ -142,6 +126,14 @@ class Store:
     def clone(self, dataset: str) -> Clone | None:
         body = self.body("clone", dataset.lower())
         return Clone.model_validate_json(body) if body else None
+
+    def alarm(self, key: str) -> Alarm | None:
+        body = self.body("alarm", key)
+        return Alarm.model_validate_json(body) if body else None
+
+    def alarms(self, kind: AlarmKind) -> list[Alarm]:
+        """The alarms of a kind that are raised now."""
+        return [Alarm.model_validate_json(body) for _, body in self.bodies("alarm", state=kind)]
 
     def live_runs(self) -> list[Run]:
         """The runs about which something is still to be done, oldest first."""
@@ -265,7 +257,7 @@ class Store:
                     self._file.rows(
                         "INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset.lower(), path, blob
                     )
-                self._write(_columns(run), run.model_dump_json(by_alias=True))
+                self._write(columns_of(run), run.model_dump_json(by_alias=True))
         self._notify()
 
     def close(self) -> None:
@@ -281,20 +273,3 @@ def _installation(body: str) -> Installation:
 def _event(row: Row) -> Event:
     seq, kind, key, body = row
     return Event(int(str(seq)), str(kind), str(key), None if body is None else str(body))
-
-
-def _columns(document: Document) -> _Columns:
-    match document:
-        case Run():
-            publication = document.publication
-            live = document.state not in ENDED or (publication is not None and publication.state in _WAITING)
-            tool, dataset = document.tool.lower(), document.dataset.lower()
-            return _Columns("run", document.id, live, document.state, tool, dataset)
-        case Installation():
-            live = document.attempt.step not in {Step.DONE, Step.FAILED}
-            tool, held = document.tool.lower(), document.dataset
-            return _Columns("installation", tool, live, document.state, tool, held.lower() if held else None)
-        case Clone():
-            live = document.state in {CloneState.CLONING, CloneState.REFRESHING}
-            dataset = document.dataset.lower()
-            return _Columns("clone", dataset, live, document.state, None, dataset)

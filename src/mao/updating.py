@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mao.building import find_installation
 from mao.catalogue import Tool, tool_key
+from mao.checking import seen
 from mao.errors import MaoError, Stopping
 from mao.reading import Pinned, Reading, read, resolve
 from mao.values import Value
@@ -34,9 +35,12 @@ def describe_update(node: LocalNode, name: str, commit: str | None = None) -> Up
     installation = find_installation(node, name)
     attempt = installation.attempt
     url = installation.url or attempt.url
-    registered = node.mirror.get(tool_key(name))
-    ref = Tool.model_validate_json(registered.value).ref if registered else attempt.ref
+    entry = node.mirror.get(tool_key(name))
+    registered = Tool.model_validate_json(entry.value) if entry else None
+    ref = registered.ref if registered else attempt.ref
     pinned = Pinned(ref, commit) if commit else resolve(node, url, ref)
+    if registered and not commit:
+        seen(node, registered, url, pinned)
     before, after = _installed(node, installation, url, ref), read(node, url, pinned)
     paths = before.files.keys() | after.files.keys()
     return Update(

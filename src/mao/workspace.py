@@ -6,12 +6,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from mao.errors import DiskFull, NodeRunning
+from mao.errors import BadSetting, DiskFull, NodeRunning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,27 @@ class Workspace:
         self.registry = home / "registry.sqlite"
         self.mirror = home / "mirror.sqlite"
         self.wake = home / "wake"
+        self._id: str | None = None
+        self.lock = home / "lock"
+
+    def check(self) -> None:
+        """See that nothing of anybody else stands where this node would write and remove.
+
+        Raises:
+            BadSetting: something does; nothing was changed.
+        """
+        if self.store.is_file() or self.wake.is_fifo():  # then it is a node's home, as it was left
+            return
+        directories = (self.tools, self.runs, self.datasets, self.clones, self.kept, self.temporary)
+        foreign = [path.name for path in directories if path.exists() and not _is_empty(path)]
+        foreign += [self.wake.name] if self.wake.exists() else []
+        foreign += [self.lock.name] if self.lock.exists() and not _is_lock(self.lock) else []
+        if foreign:
+            raise BadSetting(
+                f"'{self.home}' cannot be a node's home (node.home): a node writes and removes in folders of the names"
+                f" {', '.join(map(repr, foreign))}, and those that are there are not a node's. Give it another home, as"
+                f" '{self.home / 'node'}', or move them away. Nothing was changed."
+            )
 
     def prepare(self) -> None:
         """Make the directories; what an earlier life left in `tmp` goes."""
@@ -48,15 +71,26 @@ class Workspace:
         if not self.wake.exists():
             os.mkfifo(self.wake, 0o600)
 
+    def id(self) -> str:
+        """A UUID that this home has been given once: it tells this node from another one of the same name."""
+        if self._id is None:
+            path = self.home / "id"
+            if not path.exists():
+                write_durably(path, str(uuid4()).encode(), mode=0o600)
+            self._id = path.read_text()
+        return self._id
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold this home for this process alone.
 
         Raises:
             NodeRunning: another process holds it.
+            BadSetting: something of anybody else is in the way.
         """
+        self.check()
         self.home.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.home / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +141,15 @@ class Workspace:
 
     def clone(self, dataset: str) -> Path:
         return self.clones / dataset
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether a file is one that a node holds its home by; the first start of one may have been cut short."""
+    return path.is_file() and re.fullmatch(rb"(pid \d+)?", path.read_bytes()) is not None
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from support import commit, git
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,7 +20,8 @@ def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
 
 def test_a_machine_that_has_all_is_well(place: Place) -> None:
     findings = found(place, 0)
-    assert list(findings) == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor", "node"]
+    assert [*findings][:7] == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor"]
+    assert [*findings][7:] == ["node", "alarms", "decisions", "announced", "cluster"]
     git_lfs = findings.pop("git-lfs")
     assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
@@ -30,6 +33,21 @@ def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:
     findings = found(place, 0, MAO_URL="http://127.0.0.1:1")
     assert findings["node"]["result"] == "warn"
     assert "mao serve" in findings["node"]["advice"]
+    for check in ("alarms", "decisions"):
+        assert (findings[check]["result"], findings[check]["found"]) == ("warn", "not known: the node does not say")
+
+
+def test_runs_that_wait_for_a_decision_are_counted(own_place: Place, tmp_path: Path) -> None:
+    own_place.node.ended(own_place.node.run("Write", "1"))
+    commit(tmp_path / "other", {"x": "another history"})
+    git("push", "--quiet", "--force", own_place.remote, "main", cwd=tmp_path / "other")
+    blocked = own_place.node.ended(own_place.node.run("Write", "2"))
+    assert blocked["publication"]["state"] == "blocked"
+
+    finding = found(own_place, 0)["decisions"]
+
+    assert (finding["result"], finding["found"]) == ("warn", "the data of 1 run waits for one")
+    assert "mao run list --state unpublished" in finding["advice"]
 
 
 def test_git_that_is_missing_fails(place: Place, tmp_path: Path) -> None:
@@ -62,6 +80,20 @@ def test_a_configuration_that_is_wrong_fails_with_the_place(place: Place, tmp_pa
     assert findings["configuration"]["result"] == "fail"
     assert "did you mean 'node.name'?" in findings["configuration"]["found"]
     assert findings["python"]["result"] == "ok"
+
+
+def test_a_home_in_which_something_else_is_fails(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "tools" / "mine").mkdir(parents=True)
+    finding = found(place, 1, MAO_NODE__HOME=str(tmp_path))["home"]
+    assert finding["result"] == "fail"
+    assert "'tools'" in finding["found"]
+
+
+def test_what_is_not_taken_of_a_founding_configuration_is_named(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "config.ini"
+    file.write_text("[WORKING_ENVIRONMENT]\nauditdir = /audit\n[POSTGRES]\nuser = scheduler\n")
+    finding = found(place, 0, MAO_CONFIG=str(file))["configuration"]
+    assert finding["found"] == f"{file}, without [WORKING_ENVIRONMENT] auditdir, [POSTGRES]"
 
 
 def test_the_file_in_use_is_named(place: Place, tmp_path: Path) -> None:

@@ -29,6 +29,17 @@ def test_settings_are_shown_with_where_they_come_from(tmp_path: Path) -> None:
     assert settings["git.time_limit"] == ("600", "default")
 
 
+@pytest.mark.parametrize("form", ["table", "json", "ndjson"])
+def test_a_secret_is_never_shown(tmp_path: Path, form: str) -> None:
+    (tmp_path / "secret").write_text("s3cret")
+    for given in ({"MAO_REGISTRY__PASSWORD": "s3cret"}, {"MAO_REGISTRY__PASSWORD_FILE": str(tmp_path / "secret")}):
+        done = alone("config", "show", "--origin", "-o", form, **given)
+        assert done.returncode == 0
+        assert "s3cret" not in done.stdout + done.stderr
+        assert "(secret)" in done.stdout
+    assert "(secret)" not in alone("config", "show", "-o", form).stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_says_where_it_is_and_stops_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     listen = f"127.0.0.1:{free_port()}"

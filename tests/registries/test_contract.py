@@ -17,6 +17,8 @@ from mao.etcd.client import EtcdClient
 from mao.registries.etcd import EtcdRegistry
 from mao.registries.sqlite import SqliteRegistry
 from mao.registry import LARGEST_WRITE, SMALLEST_LEASE, Change, Edit, Entry, Progress
+from support import PATIENCE
+from watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from etcd_cluster import EtcdCluster
     from mao.registry import Registry
-
-PATIENCE = 60.0
 
 
 def _sqlite(request: pytest.FixtureRequest) -> Registry:
@@ -55,29 +55,6 @@ def begin(registry: Registry) -> int:
     entries, revision = registry.entries("")
     assert entries == []
     return revision
-
-
-class Watcher(threading.Thread):
-    """Collects what a watch tells."""
-
-    def __init__(self, registry: Registry, prefix: str, after: int) -> None:
-        super().__init__(daemon=True)
-        self.seen: list[Change] = []
-        self._arrived = threading.Condition()
-        self._watch = registry.watch(prefix, after=after)
-        self.start()
-
-    def run(self) -> None:
-        for progress in self._watch:
-            with self._arrived:
-                self.seen += progress.changes
-                self._arrived.notify_all()
-
-    def until(self, revision: int) -> list[Change]:
-        """What has been seen when the change of `revision` has."""
-        with self._arrived:
-            assert self._arrived.wait_for(lambda: any(c.revision == revision for c in self.seen), PATIENCE)
-            return list(self.seen)
 
 
 def test_a_key_holds_what_was_put(registry: Registry) -> None:

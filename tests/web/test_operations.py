@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from mao import __version__
 from mao.run import RunState
+from mao.values import now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,10 @@ def measured(node: Serving) -> dict[tuple[str, str], float]:
 
 
 def test_a_node_that_serves_lives_and_is_ready(served: Serving) -> None:
-    assert served.request("GET", "/healthz").json == {"status": "ok", "version": __version__}
+    before = now()
+    health = served.request("GET", "/healthz").json
+    assert before <= datetime.fromisoformat(health.pop("time")) <= now()
+    assert health == {"status": "ok", "version": __version__, "node": "alpha"}
     assert served.request("GET", "/readyz").json == {"status": "ready", "node": "alpha"}
 
 

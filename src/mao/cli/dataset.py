@@ -11,7 +11,7 @@ from mao.cli.asking import at
 from mao.cli.growth import growth_lines
 from mao.cli.lazy import LazyGroup
 from mao.cli.options import administrator_option, asks_node, complete, dataset_argument
-from mao.cli.output import count, moment, say
+from mao.cli.output import count, mao, moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def refresh(client: Client, output: Output, name: str, *, no_wait: bool, **asked
 def _bring(client: Client, output: Output, body: Any, *, no_wait: bool) -> None:
     begun = client.post("/clones", body)
     if no_wait:
-        say(f"'{begun['dataset']}' is {begun['state']}. 'mao dataset clones' tells how it stands.")
+        say(f"'{begun['dataset']}' is {begun['state']}. {mao('dataset clones')} tells how it stands.")
     else:
         told = [""]
 

@@ -10,16 +10,17 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mao import __version__
 from mao.cli.options import configured_url, output_option
-from mao.errors import MaoError, NodeUnreachable
+from mao.cli.output import count
+from mao.errors import MaoError, NodeUnreachable, RouteNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mao.cli.output import Output
 
@@ -29,6 +30,10 @@ _SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a database that two processe
 _TIGHT = 1_000_000_000
 _FULL = 100_000_000
 """Bytes free at which a node is short of room, and at which it will soon stop."""
+_SHOWN = 3
+"""Alarms that are named."""
+_PATIENCE = 10.0  # seconds
+_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def doctor(context: click.Context, output: Output) -> None:
 def _checked(name: str, check: Callable[[str], Finding]) -> Finding:
     try:
         return check(name)
+    except (NodeUnreachable, RouteNotFound):  # which the check of the node tells of
+        return Finding(name, "warn", "not known: the node does not say")
     except (MaoError, OSError, subprocess.SubprocessError) as error:
         return Finding(name, "fail", str(error), "See what it says.")
 
@@ -109,13 +116,24 @@ def _configuration(name: str) -> Finding:
 
     config.load()
     file = config.config_file(os.environ)
-    return Finding(name, "ok", str(file.absolute()) if file else "no file: defaults and environment")
+    if file is None:
+        return Finding(name, "ok", "no file: defaults and environment")
+    return Finding(name, "ok", f"{file.absolute()}{_passed_over(file)}")
+
+
+def _passed_over(file: Path) -> str:
+    from mao import config, founding_configuration
+
+    left = founding_configuration.passed_over(file) if config.is_founding(file) else []
+    return f", without {', '.join(left)}" if left else ""
 
 
 def _home(name: str) -> Finding:
     from mao import config
+    from mao.workspace import Workspace
 
     home = config.load().home
+    Workspace(home).check()
     place = home
     while not place.exists():
         place = place.parent
@@ -156,6 +174,69 @@ def _node(name: str) -> Finding:
     return Finding(name, "ok", f"{url}, version {version}")
 
 
+def _alarms(name: str) -> Finding:
+    alarms = [f"{alarm['kind']} of {alarm['subject']}" for alarm in _listed("/alarms")]
+    if not alarms:
+        return Finding(name, "ok", "none")
+    more = f" and {len(alarms) - _SHOWN} more" if len(alarms) > _SHOWN else ""
+    advice = "'mao alarm list' says what is the matter, and what to do."
+    return Finding(name, "warn", ", ".join(alarms[:_SHOWN]) + more, advice)
+
+
+def _decisions(name: str) -> Finding:
+    runs = [run for run in _listed("/runs", state="unpublished") if run["publication"]["state"] == "blocked"]
+    if not runs:
+        return Finding(name, "ok", "none")
+    advice = "'mao run list --state unpublished' lists them, 'mao run show RUN' says what there is to decide."
+    return Finding(name, "warn", f"the data of {count(len(runs), 'run')} waits for one", advice)
+
+
+def _listed(path: str, **filters: object) -> Iterator[Any]:
+    from mao.cli.asking import Client
+
+    return Client(os.environ.get("MAO_URL") or configured_url()).pages(path, timeout=None, **filters)
+
+
+def _announced(name: str) -> Finding:
+    from mao.cli.asking import Client
+    from mao.cli.node import unannounced
+
+    client = Client(os.environ.get("MAO_URL") or configured_url())
+    try:
+        nodes = list(client.pages("/nodes"))
+    except NodeUnreachable:
+        return Finding(name, "warn", "no node serves")
+    for found in nodes:
+        if found["here"]:
+            where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
+            return Finding(name, "ok", f"'{found['name']}', {where}")
+    return Finding(name, "warn", "other nodes do not see this one", unannounced(client, nodes))
+
+
+def _cluster(name: str) -> Finding:
+    """Whether the node answers where the other nodes ask it, as they would."""
+    from mao import config
+
+    settings = config.load()
+    if settings["cluster.listen"] is None:
+        return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")
+    import asyncio
+
+    from mao.attending import url_of
+    from mao.web.relaying import connected
+
+    async def ask() -> int:
+        peer = await connected(settings, settings.node, url_of(settings))
+        try:
+            return await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
+        finally:
+            peer.writer.transport.abort()
+
+    status = asyncio.run(ask())
+    found = f"{url_of(settings)} answers with {status}"
+    return Finding(name, "ok" if status == _OK else "fail", found)
+
+
 _CHECKS: dict[str, Callable[[str], Finding]] = {
     "python": _python,
     "git": _git,
@@ -165,4 +246,8 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "home": _home,
     "executor": _executor,
     "node": _node,
+    "alarms": _alarms,
+    "decisions": _decisions,
+    "announced": _announced,
+    "cluster": _cluster,
 }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.alarm import marked
 from mao.cli.asking import at
 from mao.cli.options import asks_node, installed_argument, tool_argument
-from mao.cli.output import between, moment, raw, say
+from mao.cli.output import between, mao, moment, raw, say
 from mao.errors import CommandNotFound, NotFound, OutsideFailed, by_code
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ def begin(client: Client, output: Output, tool: str, commit: str | None, *, no_w
     if attempt["id"] == before and attempt["step"] in _OVER:
         say(f"'{name}' is installed already, at commit {installation['commit'][:12]}.")
     elif no_wait:
-        say(f"Installing '{name}' at commit {attempt['commit'][:12]}. 'mao tool log -f {name}' follows it.")
+        say(f"Installing '{name}' at commit {attempt['commit'][:12]}. {mao(f'tool log -f {name}')} follows it.")
     else:
         say(f"Installing '{name}' at commit {attempt['commit'][:12]}...")
         installation = _followed(client, name, err=True)
         _check(installation)
         took = between(installation["attempt"]["started_at"], installation["attempt"]["ended_at"])
-        say(f"Installed '{name}' in {took}. 'mao tool help {name}' shows what it can do.")
+        say(f"Installed '{name}' in {took}. {mao(f'tool help {name}')} shows what it can do.")
     if not output.is_table:
         output.json(installation)
 
@@ -102,7 +103,7 @@ def _check(installation: Any) -> None:
 def installed(client: Client, output: Output) -> None:
     """List the tools that are on this node."""
     none = "No tool is installed on this node. 'mao tool list' shows those there are."
-    output.values(client.pages("/installations"), _COLUMNS, none)
+    output.values(client.pages("/installations"), marked(client, output, _COLUMNS, "tool"), none)
 
 
 @click.command()

@@ -46,6 +46,10 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 def _told(settings: Config, address: str) -> None:
     say(f"Node '{settings.node}' answers at {address}, with its home in {settings.home}.")
+    if settings["cluster.listen"]:
+        from mao.attending import url_of
+
+        say(f"Other nodes of its cluster reach it at {url_of(settings) or 'no address yet: set cluster.url'}.")
     say("Ctrl-C or SIGTERM stops it; runs go on and are taken up at the next start.")
 
 
@@ -68,7 +72,9 @@ def show(*, origin: bool, output: Output) -> None:
 
     A flag wins over the environment (MAO_SECTION__NAME), that over the file, and that over the default.
     """
-    from mao import config
+    import os
+
+    from mao import config, founding_configuration
     from mao.settings import SETTINGS
 
     loaded = config.load()
@@ -79,6 +85,9 @@ def show(*, origin: bool, output: Output) -> None:
     ]
     columns = {"SETTING": lambda s: s["setting"], "VALUE": lambda s: s["value"]}
     output.values(settings, columns | ({"ORIGIN": lambda s: s["origin"]} if origin else {}), "")
+    file = config.config_file(os.environ)
+    if origin and file and config.is_founding(file) and (left := founding_configuration.passed_over(file)):
+        say(f"Of {file}, this is passed over: {', '.join(left)}.")
 
 
 def _text(value: Any) -> str:

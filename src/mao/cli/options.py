@@ -40,8 +40,8 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` a `Client` of the node and an `Output`, with the options that say which."""
 
     @functools.wraps(command)
-    def with_client(*args: Any, node_url: str | None, **kwargs: Any) -> None:
-        client = client_of(node_url)
+    def with_client(*args: Any, node_url: str | None, node: str | None, **kwargs: Any) -> None:
+        client = client_of(node_url, node)
         command(client, *args, **kwargs)
         _tell_age(client)
 
@@ -51,7 +51,20 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
         metavar="URL",
         help="Address of the node (MAO_URL); server.listen of the configuration, if not given.",
     )
-    return output_option(url(with_client))
+    other = click.option(
+        "--node",
+        metavar="NAME",
+        callback=_remember_node,
+        shell_complete=complete("/nodes", "name"),
+        help="Ask that node of the cluster, through this one.",
+    )
+    return output_option(url(other(with_client)))
+
+
+def _remember_node(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if isinstance(context.obj, dict):
+        context.obj["node"] = value  # what is advised next is to go to the same node
+    return value
 
 
 def _tell_age(client: Client) -> None:
@@ -73,11 +86,11 @@ administrator_option = click.option(
 )
 
 
-def client_of(node_url: str | None = None) -> Client:
-    """A client of the node at `node_url`, or of the one that the configuration describes."""
+def client_of(node_url: str | None = None, node: str | None = None) -> Client:
+    """A client of the node at `node_url`, or of the one that the configuration describes; or of `node`, through it."""
     from mao.cli.asking import Client
 
-    return Client(node_url or configured_url(), tell=say)
+    return Client(node_url or configured_url(), tell=say, node=node)
 
 
 def configured_url() -> str:

@@ -19,7 +19,7 @@ _GREEN, _YELLOW, _RED, _CYAN = "32", "33", "31", "36"
 _COLOURS = {
     **dict.fromkeys(("succeeded", "installed", "ready", "published", "ok"), _GREEN),
     **dict.fromkeys(("unpublished", "cancelled", "waiting", "kept", "warn"), _YELLOW),
-    **dict.fromkeys(("failed", "timed-out", "lost", "blocked", "fail"), _RED),
+    **dict.fromkeys(("failed", "timed-out", "lost", "blocked", "fail", "tag-moved"), _RED),
     **dict.fromkeys(("queued", "running", "publishing", "installing", "cloning", "refreshing"), _CYAN),
 }
 _NARROWEST = 20
@@ -72,6 +72,13 @@ class Output:
 def say(words: str) -> None:
     """Tell the person at the terminal something that is no data."""
     click.echo(plain(words), err=True)
+
+
+def mao(command: str) -> str:
+    """A command that is advised, in quotation marks: it asks the node that the present one asks."""
+    context = click.get_current_context(silent=True)
+    asked = context.obj if context is not None and isinstance(context.obj, dict) else {}
+    return f"'mao {command} --node {asked['node']}'" if asked.get("node") else f"'mao {command}'"
 
 
 def raw(text: str, *, err: bool = False) -> None:

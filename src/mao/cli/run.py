@@ -9,7 +9,7 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, run_argument
-from mao.cli.output import between, moment, say, seconds, size
+from mao.cli.output import between, mao, moment, say, seconds, size
 from mao.cli.running import UNENDED, conclude, conflicts, describe, follow, outcome
 from mao.errors import RunEnded
 
@@ -71,7 +71,7 @@ def _lines(run: Any) -> Iterator[tuple[str, str]]:
     yield "command", run["command"]
     given = [f"{name} = {'(secret)' if value is None else repr(value)}" for name, value in run["arguments"].items()]
     yield "arguments", "\n".join(given) or "none"
-    yield "node", run["node"]
+    yield "node", run["node"] + (f", asked by node {run['asked_by']}" if run["asked_by"] else "")
     yield "created", moment(run["created_at"])
     if run["started_at"]:
         yield "started", moment(run["started_at"])
@@ -167,7 +167,7 @@ def publish(client: Client, output: Output, run_id: str, *, no_wait: bool) -> No
     """Push the data of a run that was kept back, waits, or was refused; exits with 8 if that fails."""
     asked = client.post(at("runs", run_id, "publish"))
     if no_wait:
-        say(f"Publishing run {run_id}. 'mao run show {run_id}' tells how it stands.")
+        say(f"Publishing run {run_id}. {mao(f'run show {run_id}')} tells how it stands.")
         if not output.is_table:
             output.json(asked)
         return

@@ -9,7 +9,7 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, installed_argument
-from mao.cli.output import count, moment, raw, say, size
+from mao.cli.output import count, mao, moment, raw, say, size
 from mao.errors import BadArguments
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def run_tool(  # noqa: PLR0913  # what click hands over
         finish(client, output, run["id"])
     elif output.is_table:
         click.echo(run["id"])
-        say(f"'mao run log -f {run['id']}' follows it, 'mao run show {run['id']}' tells how it stands.")
+        follows, tells = mao(f"run log -f {run['id']}"), mao(f"run show {run['id']}")
+        say(f"{follows} follows it, {tells} tells how it stands.")
     else:
         output.json(run)
 
@@ -92,7 +93,7 @@ def finish(client: Client, output: Output, run_id: str) -> None:
     try:
         run = follow(client, run_id, err=not output.is_table)
     except KeyboardInterrupt:
-        say(f"\nThe run goes on. 'mao run log -f {run_id}' follows it, 'mao run cancel {run_id}' ends it.")
+        say(f"\nThe run goes on. {mao(f'run log -f {run_id}')} follows it, {mao(f'run cancel {run_id}')} ends it.")
         raise
     conclude(output, run)
 
@@ -150,7 +151,8 @@ def _published(run: Any) -> list[str]:
     if publication["message"] and publication["state"] != "published":
         lines.append(f"  {publication['message'].strip()}".replace("\n", "\n  "))
     if publication["state"] in {"kept", "waiting", "blocked"}:
-        lines.append(f"'mao run publish {run['id']}' pushes it.")
+        publish = mao(f"run publish {run['id']}")
+        lines.append(f"{publish} pushes it.")
     return lines
 
 

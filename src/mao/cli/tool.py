@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.cli.alarm import marked, of_tools
 from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
 from mao.cli.options import administrator_option, asks_node, tool_argument
@@ -53,7 +54,7 @@ def tool() -> None:
 def list_tools(client: Client, output: Output) -> None:
     """List the tools that are registered in the cluster."""
     none = "No tool is registered yet. 'mao tool register URL' registers one."
-    output.values(client.pages("/tools"), _COLUMNS, none)
+    output.values(client.pages("/tools"), marked(client, output, _COLUMNS, "name"), none)
 
 
 @click.command()
@@ -61,7 +62,8 @@ def list_tools(client: Client, output: Output) -> None:
 @asks_node
 def search(client: Client, output: Output, text: str) -> None:
     """List the registered tools that have TEXT in their name or description."""
-    output.values(client.pages("/tools", search=text), _COLUMNS, f"No registered tool has '{text}' in it.")
+    columns = marked(client, output, _COLUMNS, "name")
+    output.values(client.pages("/tools", search=text), columns, f"No registered tool has '{text}' in it.")
 
 
 @click.command()
@@ -115,7 +117,10 @@ def _name_of(client: Client, url: str) -> str:
 @asks_node
 def show(client: Client, output: Output, tool: str) -> None:
     """Show a registered tool."""
-    output.value(client.get(at("tools", tool)), _lines)
+    shown = client.get(at("tools", tool))
+    output.value(shown, _lines)
+    if output.is_table and (alarm := of_tools(client).get(shown["name"].lower())):
+        say(f"Alarm since {moment(alarm['since'])}: {alarm['detail']}")
 
 
 def _lines(tool: Any) -> Iterator[tuple[str, str]]:

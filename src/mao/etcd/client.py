@@ -26,6 +26,7 @@ _ANSWER = 2.0
 _PATIENCE = 6.0
 """Seconds until it is given up: two elections with etcd's own settings."""
 _PAUSE = 0.1
+_OF_THE_MEMBER = ("/etcdserverpb.Cluster/", "/etcdserverpb.Maintenance/")
 _OPTIONS = (
     # The reply to a page of large entries is larger than grpc's limit of 4 MB.
     ("grpc.max_receive_message_length", -1),
@@ -71,7 +72,7 @@ class EtcdClient:
         self.endpoints = tuple(endpoints)
         self._credentials = _credentials(ca, certificate, key)
         self._user, self._password = user, password
-        self._token = ""
+        self._token: str | None = None  # "" if none is wanted
         self._authenticating = threading.Lock()
         self._channels: dict[str, grpc.Channel] = {}
         self._opening = threading.Lock()
@@ -108,7 +109,7 @@ class EtcdClient:
                     return found
                 if (left := deadline - time.monotonic()) <= 0:
                     break
-            if all(error.kind in {Kind.REFUSED, Kind.STRANGER} for error in reasons.values()) or self._closed:
+            if _are_hopeless(reasons) or self._closed:
                 break
             time.sleep(_PAUSE)
         raise _unavailable(reasons)
@@ -133,7 +134,7 @@ class EtcdClient:
             Failed
         """
         token = self._token
-        if token or not self._user:
+        if token is not None or not self._user:
             try:
                 return self._once(endpoint, path, request, answer, seconds)
             except Failed as error:
@@ -146,7 +147,7 @@ class EtcdClient:
     def _once(self, endpoint: str, path: str, request: Message, answer: type[A], seconds: float) -> A:
         send = self._channel(endpoint).unary_unary(path, type(request).SerializeToString, answer.FromString)
         try:
-            found: A = send(request, timeout=seconds, metadata=self._metadata())
+            found: A = send(request, timeout=seconds, metadata=self._metadata(path))
         except grpc.RpcError as error:
             failure = failed(error, seconds)
             if failure.kind is Kind.LOST:  # the connection may lead nowhere; the next attempt makes another one
@@ -157,7 +158,7 @@ class EtcdClient:
             raise Failed(Kind.AWAY, "the connection was closed") from error
         return found
 
-    def _authenticate(self, endpoint: str, known: str, seconds: float) -> None:
+    def _authenticate(self, endpoint: str, known: str | None, seconds: float) -> None:
         """Get a token in place of the known one, unless another thread has done so."""
         with self._authenticating:
             if self._token != known:
@@ -169,25 +170,26 @@ class EtcdClient:
             except Failed as error:
                 if "not enabled" not in error.words:
                     raise
-                self._token = "none wanted"  # noqa: S105  # once it wants one, it refuses this
+                self._token = ""
 
     def stream(self, endpoint: str, path: str, requests: Iterator[Message], answer: type[A]) -> _CallIterator[A]:
-        """Begin a call that goes on; say who asks, and that a member without leader is of no use.
+        """Begin a call that goes on.
 
         Raises:
             Failed
         """
-        begin = self._channel(endpoint).stream_stream(
+        begin: StreamStreamMultiCallable[Message, A] = self._channel(endpoint).stream_stream(
             path, lambda message: message.SerializeToString(), answer.FromString
         )
         try:
-            return begin(requests, metadata=self._metadata())
+            return begin(requests, metadata=self._metadata(path))
         except ValueError as error:
             raise Failed(Kind.AWAY, "the connection was closed") from error
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        leader = ("hasleader", "true")
-        return (leader, ("token", self._token)) if self._token else (leader,)
+    def _metadata(self, path: str) -> tuple[tuple[str, str], ...]:
+        """Who asks; and that a member without a leader is of no use, unless it is asked about itself."""
+        token = (("token", self._token),) if self._token else ()
+        return token if path.startswith(_OF_THE_MEMBER) else (*token, ("hasleader", "true"))
 
     def _channel(self, endpoint: str) -> grpc.Channel:
         with self._opening:
@@ -237,6 +239,12 @@ def _credentials(ca: Path | None, certificate: Path | None, key: Path | None) ->
         raise BadSetting(f"A file that the settings of the registry name cannot be read: {error}.") from error
 
 
+def _are_hopeless(reasons: dict[str, Failed]) -> bool:
+    """Whether it is for people to mend why no member does it."""
+    return all(error.kind in {Kind.REFUSED, Kind.STRANGER} for error in reasons.values())
+
+
 def _unavailable(reasons: dict[str, Failed]) -> RegistryUnavailable:
     listed = "; ".join(f"{endpoint}: {error.words}" for endpoint, error in reasons.items())
-    return RegistryUnavailable(f"The registry does not answer ({listed}).")
+    said = "takes no requests of this node" if _are_hopeless(reasons) else "does not answer"
+    return RegistryUnavailable(f"The registry {said} ({listed}).")

@@ -291,10 +291,8 @@ class Member(_message.Message):
     def __init__(self, ID: _Optional[int] = ..., name: _Optional[str] = ..., peerURLs: _Optional[_Iterable[str]] = ..., clientURLs: _Optional[_Iterable[str]] = ..., isLearner: _Optional[bool] = ...) -> None: ...
 
 class MemberListRequest(_message.Message):
-    __slots__ = ("linearizable",)
-    LINEARIZABLE_FIELD_NUMBER: _ClassVar[int]
-    linearizable: bool
-    def __init__(self, linearizable: _Optional[bool] = ...) -> None: ...
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class MemberAddRequest(_message.Message):
     __slots__ = ("peerURLs", "isLearner")

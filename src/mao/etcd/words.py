@@ -49,16 +49,21 @@ _SAYINGS = (
     _Saying(
         "CERTIFICATE_VERIFY_FAILED|certificate verify failed|Hostname Verification",
         Kind.REFUSED,
-        "its certificate is not one for this address from the authority that registry.ca names, or is out of date",
+        "its certificate is not one of the authority in registry.ca for this address, or is out of date",
     ),
     _Saying(
-        "alert.*(certificate|unknown ca)|(CERTIFICATE|UNKNOWN_CA).*alert|TLSV1.*(CERTIFICATE|CA)",
+        # With TLS 1.3 the other side refuses a certificate when this one believes the connection made.
+        "Unwrap failed|alert.*certificate|alert.*unknown ca",
         Kind.REFUSED,
-        "it does not accept this node's certificate (registry.certificate, registry.key)",
+        "it wants a certificate of its authority, and gets none or another one (registry.certificate, registry.key)",
     ),
-    _Saying("WRONG_VERSION_NUMBER", Kind.REFUSED, "it speaks no TLS: registry.ca is for members that do"),
     _Saying("Connection refused", Kind.AWAY, "nothing listens there"),
     _Saying("DNS resolution failed|Domain name not found", Kind.AWAY, "there is no host of that name"),
+    _Saying(
+        "failed to connect.*(Socket closed|reset by peer)",
+        Kind.AWAY,
+        "it ends the connection and says nothing; registry.ca is to be given if it speaks TLS, and only then",
+    ),
     _Saying("failed to connect", Kind.AWAY, "no connection can be made"),
 )
 _UNSURE = {

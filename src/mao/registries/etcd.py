@@ -59,6 +59,7 @@ class EtcdRegistry:
             raise RegistryUnavailable(f"{error.detail} {_doubt(edits) if lost else 'Nothing was changed.'}") from error
         except RegistryFull as error:
             refusal = error
+            lost += self._client.endpoints  # the write that reaches the quota is made, and refused nevertheless
         except OutsideFailed as error:
             if "lease not found" not in error.detail:
                 raise

@@ -9,13 +9,17 @@ from fastapi import FastAPI
 
 from mao import __version__
 from mao.web import (
+    alarm_routes,
     change_routes,
+    cluster_routes,
     founding,
     installation_routes,
+    node_routes,
     operations,
     problems,
     reference,
     registry_routes,
+    relaying,
     run_routes,
     streams,
 )
@@ -48,8 +52,19 @@ def create(node: LocalNode) -> FastAPI:
         responses={"default": {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.node = node
+    app.state.relayed = set()
     problems.install(app)
-    for part in (registry_routes, change_routes, installation_routes, run_routes, streams):
+    for part in (
+        registry_routes,
+        cluster_routes,
+        change_routes,
+        installation_routes,
+        run_routes,
+        node_routes,
+        relaying,
+        alarm_routes,
+        streams,
+    ):
         app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
     app.include_router(founding.router)
     app.include_router(operations.router)

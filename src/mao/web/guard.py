@@ -7,12 +7,14 @@ server without being asked for leave, which this one never gives.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, NoReturn
 
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
+from mao.web.peers import REQUEST, admit
 from mao.web.problems import response
 
 if TYPE_CHECKING:
@@ -45,30 +47,50 @@ class Guard:
             await send(message)
 
         try:
-            headers = _checked(scope)
-            if scope["method"] in _MAKING:
-                body = await _body(receive)
-                if body is None:
-                    return  # the client has gone
-                if body:
-                    _check_json(headers, body)
-                receive = _replay(body, receive)
+            received = await _admitted(scope, receive)
         except MaoError as error:
             await response(error, request_id)(scope, receive, send_with_id)
             return
+        if received is None:
+            return  # the client has gone
         if scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, _headers_only(send_with_id))
+            await self._app({**scope, "method": "GET"}, received, _headers_only(send_with_id))
             return
-        await self._app(scope, receive, send_with_id)
+        await self._app(scope, received, send_with_id)
 
 
-def _checked(scope: Scope) -> dict[bytes, bytes]:
-    """The headers of a request that does not come from a foreign page."""
+async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
+    """Where the application reads a request that may pass; None if the client has gone before its end."""
+    headers = _headers(scope)
+    if "peer" in scope["state"]:
+        admit(scope, headers)
+    else:
+        _check_page(scope, headers)
+    if scope["method"] not in _MAKING:
+        return receive
+    try:
+        async with asyncio.timeout(REQUEST if "peer" in scope["state"] else None):
+            body = await _body(receive)
+    except TimeoutError:
+        raise BadBody(f"The body did not come within {REQUEST:g} s.") from None
+    if body is None:
+        return None
+    if body:
+        _check_json(headers, body)
+    return _replay(body, receive)
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name == b"host" and name in headers:
             raise ForeignHost("The request has more than one Host.")
         headers[name] = value
+    return headers
+
+
+def _check_page(scope: Scope, headers: dict[bytes, bytes]) -> None:
+    """Refuse what comes from a foreign page."""
     host = headers.get(b"host", b"")
     if not _HERE.fullmatch(host):
         port = (scope.get("server") or ("", 0))[1]
@@ -78,7 +100,6 @@ def _checked(scope: Scope) -> dict[bytes, bytes]:
         raise ForeignOrigin(f"A page of {origin.decode('latin-1')} may not use this node.")
     if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
         raise ForeignOrigin("A page of another site may not use this node.")
-    return headers
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mao import __version__
+from mao.alarm import AlarmKind
 from mao.run import Run, RunState
+from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
@@ -18,9 +20,9 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """The server answers."""
-    return {"status": "ok", "version": __version__}
+async def healthz(node: Node) -> dict[str, str]:
+    """The server answers; by `time` others see how far its clock is off."""
+    return {"status": "ok", "version": __version__, "node": node.config.node, "time": rfc3339(now())}
 
 
 @router.get("/readyz")
@@ -46,6 +48,11 @@ def _measured(node: LocalNode) -> CollectorRegistry:
     installed = Gauge("mao_installations", "Tools on this node by state.", ["state"], registry=registry)
     for name, count in node.store.counts("installation").items():
         installed.labels(name).set(count)
+    alarms = Gauge("mao_alarms", "Alarms of this node by kind.", ["kind"], registry=registry)
+    for kind in AlarmKind:
+        alarms.labels(kind.value).set(0)
+    for name, count in node.store.counts("alarm").items():
+        alarms.labels(name).set(count)
     unpublished = node.store.bodies("run", limit=1, state=RunState.UNPUBLISHED)
     oldest = max((Run.model_validate_json(body).created_at.timestamp() for _, body in unpublished), default=0)
     Gauge(

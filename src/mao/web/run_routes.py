@@ -34,14 +34,15 @@ class NewRun(BaseModel):
 
 
 @router.post("", status_code=202, responses={202: {"model": Run}})
-def start(node: Node, new: NewRun, key: Key) -> Response:
+def start(request: Request, node: Node, new: NewRun, key: Key) -> Response:
     """Start a run."""
     with alone(node, key) as known:
         location = known or f"/api/v1/runs/{new_id()}"
         if known is None:
-            request = IdempotentRequest(*key, location) if key else None
-            wish = running.Wish(new.tool, new.command, new.arguments, new.publish)
-            location = f"/api/v1/runs/{running.request_run(node, wish, request).id}"
+            idempotent = IdempotentRequest(*key, location) if key else None
+            asked_by = getattr(request.state, "peer", None)
+            wish = running.Wish(new.tool, new.command, new.arguments, new.publish, asked_by)
+            location = f"/api/v1/runs/{running.request_run(node, wish, idempotent).id}"
     run = running.find_run(node, location.rpartition("/")[2])
     return encoded(run.model_dump_json().encode(), 202, Location=location)
 

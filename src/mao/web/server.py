@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Literal
 
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
@@ -14,6 +16,7 @@ from mao.daemon import Daemon
 from mao.errors import BadSetting
 from mao.local_node import opened
 from mao.web.app import create
+from mao.web.peers import HANDSHAKE, PeerProtocol, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,27 +28,47 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mao")
 
+_BACKLOG = 2048
 _PATIENCE = 2  # seconds for answers that are under way when the server stops
 
 
 class Server(uvicorn.Server):
-    """uvicorn, serving the application of `node`."""
+    """uvicorn, serving the application of `node`; to the nodes of its cluster, too, if they have their socket."""
 
-    def __init__(self, node: LocalNode) -> None:
+    def __init__(self, node: LocalNode, peers: socket.socket | None = None) -> None:
         self._node = node
+        self._peers = peers
+        self._context = server_context(node.config) if peers else None
         self._app: FastAPI = create(node)
-        super().__init__(
-            uvicorn.Config(
-                self._app,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_PATIENCE,
-                http="httptools",
-                ws="none",
-                lifespan="on",
-            )
+        super().__init__(self._configured("httptools"))
+
+    def _configured(self, protocol: Literal["httptools"] | type[PeerProtocol]) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+            http=protocol,
+            ws="none",
+            lifespan="on",
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; where other nodes ask, with TLS."""
+        await super().startup(sockets)
+        if self._peers is None or not self.started:
+            return
+        settings = self._configured(PeerProtocol)
+        settings.load()
+        served = await asyncio.get_running_loop().create_server(
+            lambda: PeerProtocol(settings, self.server_state, self.lifespan.state),
+            sock=self._peers,
+            ssl=self._context,
+            ssl_handshake_timeout=HANDSHAKE,
+            backlog=_BACKLOG,
+        )
+        self.servers.append(served)
 
     def handle_exit(self, sig: int, frame: object) -> None:  # noqa: ARG002  # uvicorn calls it
         """Stop. uvicorn's own would raise the signal again at the end, which kills the process before it has closed."""
@@ -55,6 +78,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let followers go and end git before answers are waited for: either would hold the server for long."""
         self._app.state.changes.stop()
+        for connection in tuple(self._app.state.relayed):
+            connection.transport.abort()
         await run_in_threadpool(self._node.git.close)
         await super().shutdown(sockets)
 
@@ -68,13 +93,17 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
 
     Raises:
         NodeRunning: another process serves this node.
-        BadSetting: the address is taken.
+        NodeTaken: another node of the cluster has its name.
+        BadSetting: an address is taken, or a file of cluster.certificate is not there.
     """
     host, port = config.listen
-    with opened(config) as node:
-        listening = listen(host, port)
+    others: tuple[str, int] | None = config["cluster.listen"]
+    with ExitStack() as closing:
+        node = closing.enter_context(opened(config))
+        listening = closing.enter_context(listen(host, port))
+        peers = closing.enter_context(listen(others[0], others[1], "cluster.listen")) if others else None
         daemon = Daemon(node)
-        server = Server(node)
+        server = Server(node, peers)
         daemon.start()
         try:
             ready(f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}")
@@ -83,8 +112,8 @@ def serve(config: Config, ready: Callable[[str], None]) -> None:
             daemon.stop()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+def listen(host: str, port: int, setting: str = "server.listen") -> socket.socket:
+    """A socket that listens where `setting` says.
 
     Raises:
         BadSetting: the address is taken.
@@ -98,8 +127,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise BadSetting(
-            f"The server cannot listen on {host}:{port}: {error.strerror}. Is another node there? Set server.listen"
-            " (MAO_SERVER__LISTEN) to another address."
+            f"The server cannot listen on {host}:{port}: {error.strerror}. Is another node there? Set {setting}"
+            f" (MAO_{setting.upper().replace('.', '__')}) to another address."
         ) from error
-    listening.listen(2048)
+    listening.listen(_BACKLOG)
     return listening

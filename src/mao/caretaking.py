@@ -1,0 +1,71 @@
+"""Look after this node's part in its cluster's etcd: its member, and what it knows of the others."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mao.cluster_directory import ClusterDirectory
+from mao.errors import Conflict, MaoError, RegistryUnavailable
+
+if TYPE_CHECKING:
+    from mao.etcd_member import Listening
+    from mao.local_node import LocalNode
+
+log = logging.getLogger("mao.caretaking")
+
+_OF_A_MEMBER, _OF_A_CLIENT = 10.0, 60.0
+"""Seconds between two looks."""
+
+
+class Caretaker:
+    """Starts this node's member of etcd when it has died, ends its learning, and keeps where the members are.
+
+    Args:
+        node: whose member it is, if it has one.
+    """
+
+    def __init__(self, node: LocalNode) -> None:
+        self._config = node.config
+        self._directory = ClusterDirectory(node.config.home)
+        self._said = ""
+
+    def look(self) -> float:
+        """See what there is to do, which may take seconds while etcd is away; seconds until the next look."""
+        words = ""
+        at = self._directory.member.listening()
+        if at is not None or self._directory.settings.exists():
+            try:
+                self._look(at)
+            except MaoError as error:
+                words = error.detail
+        if words and words != self._said:
+            log.warning("%s", words)
+        self._said = words
+        return _OF_A_CLIENT if at is None else _OF_A_MEMBER
+
+    def _look(self, at: Listening | None) -> None:
+        # They load grpc, which a node alone does not need.
+        from mao import enlisting  # noqa: PLC0415
+        from mao.etcd import members as etcd  # noqa: PLC0415
+
+        member = self._directory.member
+        with enlisting.client_of(self._config) as client:
+            try:
+                listed = etcd.list_members(client)
+            except RegistryUnavailable:
+                if at is not None:
+                    member.start()  # it may be the one that the others wait for
+                return
+            if at is not None:
+                mine = enlisting.own_member(listed, at, self._config.node)
+                if mine is None:
+                    raise Conflict(
+                        "This node's member of etcd was removed from the cluster, and is not started: the node is a"
+                        " client of the others. `mao cluster leave` and `mao cluster join` make it a member again."
+                    )
+                member.start()
+                if mine.learner:
+                    etcd.promote(client, mine.id)
+        if self._directory.settings.exists():
+            self._directory.set_registry(enlisting.addresses(listed, at.client_address if at else None))

@@ -1,0 +1,109 @@
+"""What a node has of its cluster, below `<home>/cluster`: keys and certificates, settings, invitations, names given."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from mao import certificates
+from mao.config import cluster_file
+from mao.etcd_member import EtcdMember, Identity
+from mao.values import now
+from mao.workspace import write_durably
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""A node reaches itself by these; they stand in each certificate."""
+
+
+class ClusterDirectory:
+    """The files; each is written whole or not at all, and none is for others to read."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.path = home / "cluster"
+        self.settings = cluster_file(home)
+        self.authority = self.path / "authority.pem"
+        self.authority_key = self.path / "authority.key"
+        self.certificate = self.path / "node.pem"
+        self.key = self.path / "node.key"
+        self.invitations = self.path / "invitations"
+        self.names = self.path / "names"
+        """Which names were given, each with the key that it was given to."""
+        self.leaving = self.path / "leaving"
+        """There while the node leaves: what is to be taken along was."""
+        self.member = EtcdMember(home / "etcd")
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.authority, self.certificate, self.key)
+
+    def prepare(self) -> None:
+        """Make the directories, and the node's key."""
+        for directory in (self.path, self.invitations, self.names):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+        if not self.key.exists():
+            write_durably(self.key, certificates.new_key(), 0o600)
+
+    def found_authority(self, name: str) -> None:
+        """Make the cluster's authority, if there is none here."""
+        if not self.authority.exists():  # it is written last: with it there is its key
+            key, certificate = certificates.authority(name)
+            write_durably(self.authority_key, key, 0o600)
+            write_durably(self.authority, certificate)
+
+    def sign(self, csr: bytes, name: str, hosts: tuple[str, ...]) -> bytes:
+        """The certificate of the node `name` for the key in a request, by the authority whose key is here."""
+        return certificates.sign(
+            self.authority_key.read_bytes(),
+            self.authority.read_bytes(),
+            csr,
+            name=name,
+            hosts=[*hosts, *LOOPBACK],
+        )
+
+    def give_name(self, name: str, key: str) -> None:
+        """Remember that a name was given to the holder of a key (its fingerprint)."""
+        write_durably(self.names / f"{name.lower()}.json", json.dumps({"name": name, "key": key}).encode(), 0o600)
+
+    def given_to(self, name: str) -> str | None:
+        """The fingerprint of the key that a name was given to."""
+        path = self.names / f"{name.lower()}.json"
+        key: str | None = json.loads(path.read_bytes())["key"] if path.exists() else None
+        return key
+
+    def write_settings(self, settings: Mapping[str, str]) -> None:
+        """Write the settings of this node's cluster, by their names (`registry.url`)."""
+        lines = ["# Made by `mao cluster`. What you set yourself, in your own file or the environment, goes before it."]
+        sections = dict.fromkeys(name.partition(".")[0] for name in settings)
+        for section in sections:
+            lines += ["", f"[{section}]"]
+            lines += [
+                f"{name.partition('.')[2]} = {json.dumps(text, ensure_ascii=False)}"
+                for name, text in settings.items()
+                if name.startswith(f"{section}.")
+            ]
+        write_durably(self.settings, "\n".join([*lines, ""]).encode(), 0o600)
+
+    def set_registry(self, endpoints: list[str]) -> None:
+        """Write where the cluster's etcd is, if it is not written already; it holds from the node's next start on."""
+        import tomllib  # noqa: PLC0415  # as in `mao.config`
+
+        sections = tomllib.loads(self.settings.read_text("utf-8"))
+        settings = {f"{section}.{name}": text for section, part in sections.items() for name, text in part.items()}
+        url = f"etcd://{','.join(endpoints)}"
+        if settings["registry.url"] != url:
+            self.write_settings(settings | {"registry.url": url})
+
+    def set_aside(self) -> Path:
+        """Take the cluster's files and the member's away from where they are looked for; where they are now."""
+        aside = self._home / "left" / now().strftime("%Y-%m-%dT%H%M%SZ")
+        aside.mkdir(parents=True, exist_ok=True)
+        if self.member.directory.exists():
+            self.member.directory.rename(aside / "etcd")
+        self.path.rename(aside / "cluster")  # last: with its settings the node is in the cluster
+        return aside

@@ -1,0 +1,55 @@
+"""What the store keeps as documents, and by which of their fields it finds each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from mao.alarm import Alarm, AlarmKind
+from mao.installation import Clone, CloneState, Installation, Step
+from mao.run import ENDED, PublicationState, Run
+
+Document: TypeAlias = Run | Installation | Clone | Alarm
+
+_WAITING = frozenset(
+    {
+        PublicationState.COLLECTING,
+        PublicationState.PENDING,
+        PublicationState.DELIVERED,
+        PublicationState.WAITING,
+    }
+)
+
+
+class Columns(NamedTuple):
+    """The fields of a document that it is found by; names are in lower case."""
+
+    kind: str
+    key: str
+    live: bool
+    """Whether something is still to be done about it."""
+    state: str
+    tool: str | None
+    dataset: str | None
+
+
+def columns_of(document: Document) -> Columns:
+    """What `document` is found by."""
+    match document:
+        case Run():
+            publication = document.publication
+            live = document.state not in ENDED or (publication is not None and publication.state in _WAITING)
+            tool, dataset = document.tool.lower(), document.dataset.lower()
+            return Columns("run", document.id, live, document.state, tool, dataset)
+        case Installation():
+            live = document.attempt.step not in {Step.DONE, Step.FAILED}
+            tool, held = document.tool.lower(), document.dataset
+            return Columns("installation", tool, live, document.state, tool, held.lower() if held else None)
+        case Clone():
+            live = document.state in {CloneState.CLONING, CloneState.REFRESHING}
+            dataset = document.dataset.lower()
+            return Columns("clone", dataset, live, document.state, None, dataset)
+        case Alarm():
+            match document.kind:
+                case AlarmKind.TAG_MOVED:
+                    tool = document.subject.lower()
+            return Columns("alarm", document.key, live=False, state=document.kind, tool=tool, dataset=None)

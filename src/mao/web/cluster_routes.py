@@ -1,0 +1,97 @@
+"""The API of the cluster: how nodes come to it, and how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from mao import admitting, catalogue, examining
+from mao.admitting import Admitted, Asked, Invited
+from mao.errors import MaoError
+from mao.examining import ClockState, ClusterState
+from mao.names import Name  # FastAPI reads the annotations
+from mao.web.access import Node  # noqa: TC001  # likewise
+from mao.web.pages import encoded
+from mao.web.relaying import connected
+
+if TYPE_CHECKING:
+    from mao.config import Config
+
+router = APIRouter(tags=["cluster"])
+
+_CLOCKS = 64
+"""How many nodes are asked for their time at once."""
+_PATIENCE = 5.0
+"""Seconds for an answer to that."""
+
+
+class NewInvitation(BaseModel):
+    """What is needed to invite a node."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    hours: Annotated[float, Field(gt=0, le=admitting.LONGEST_HOURS)] = 24
+
+
+class Authority(BaseModel):
+    """The authority of the cluster."""
+
+    certificate: str
+
+
+@router.get("/cluster", responses={200: {"model": ClusterState}})
+async def show_cluster(node: Node) -> Response:
+    """How the cluster is: members of etcd, clocks of the nodes, certificates, and what to do about what is wrong."""
+    at_once = asyncio.Semaphore(_CLOCKS)
+    nodes = [catalogue.Node.model_validate_json(entry.value) for entry in node.mirror.entries(catalogue.NODES)]
+    others = [one for one in nodes if one.id != node.workspace.id()]
+    clocks = await asyncio.gather(*(_clock(node.config, one, at_once) for one in others))
+    state = await run_in_threadpool(examining.examine, node, clocks)
+    return encoded(state.model_dump_json().encode())
+
+
+async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semaphore) -> ClockState:
+    """How far the clock of another node is ahead of this one's, to half the time that its answer takes."""
+    async with at_once:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                peer = await connected(config, other.name, other.url)
+                try:
+                    begin = time.time()
+                    await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
+                    middle = (begin + time.time()) / 2
+                    body = b"".join([part async for part in peer.body()])
+                finally:
+                    peer.writer.transport.abort()
+            theirs = datetime.fromisoformat(json.loads(body)["time"]).timestamp()
+        except TimeoutError:
+            return ClockState(node=other.name, url=other.url, error=f"no answer within {_PATIENCE:g} s")
+        except (MaoError, ValueError, KeyError) as error:
+            return ClockState(node=other.name, url=other.url, error=str(error))
+    return ClockState(node=other.name, url=other.url, offset=round(theirs - middle, 3))
+
+
+@router.post("/cluster/invitations", status_code=201, responses={201: {"model": Invited}})
+def invite(node: Node, new: NewInvitation) -> Response:
+    """Make an invitation for one node; it is shown this once."""
+    return encoded(admitting.invite(node.config, name=new.name, hours=new.hours).model_dump_json().encode(), 201)
+
+
+@router.get("/cluster/join")
+def show_authority(node: Node) -> Authority:
+    """The certificate of the cluster's authority, to be compared with what an invitation says before it is used."""
+    return Authority(certificate=admitting.authority_certificate(node))
+
+
+@router.post("/cluster/join", responses={200: {"model": Admitted}})
+def join(node: Node, asked: Asked) -> Response:
+    """Admit a node that shows an invitation: its certificate, and where the registry is."""
+    return encoded(admitting.admit(node, asked).model_dump_json().encode())
