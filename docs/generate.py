@@ -90,8 +90,9 @@ _CONFIGURATION_HEAD = """{generated}
 # Configuration
 
 A flag of `mao serve` wins over the environment, that over the file, and that over the default. The file is the one that
-`MAO_CONFIG` names, else `./mao.toml`, else `$XDG_CONFIG_HOME/mao/config.toml`, else `/etc/mao/config.toml`. It is TOML,
-with a section for the first part of a setting's name:
+`MAO_CONFIG` names, else `./mao.toml`, else `./config.ini` if that is one of the founding program, else
+`$XDG_CONFIG_HOME/mao/config.toml`, else `/etc/mao/config.toml`. It is TOML, with a section for the first part of a
+setting's name:
 
 ```toml
 [node]
@@ -104,6 +105,12 @@ listen = "127.0.0.1:8080"
 
 A setting that does not exist, or a value that it cannot have, is an error that names the place. `mao config show
 --origin` shows every setting with its value and where that comes from.
+
+A file whose name ends with `.ini` is read as the
+[configuration of the founding program](../how-to/move-from-the-prototype.md#take-its-configuration). What joining a
+cluster has set is in `cluster/settings.toml` in the node's home, and stands below all of these but the default.
+
+The variable of a secret may have `_FILE` at its end, and name a file that holds it: `MAO_REGISTRY__PASSWORD_FILE`.
 
 """
 

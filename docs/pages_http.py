@@ -22,6 +22,7 @@ are UTC with `Z`. Lists take `page_size` (50; at most 500) and `page_token`. Wha
 
 _GROUPS = {
     "registry": "What the cluster shares",
+    "cluster": "The cluster and its nodes",
     "published": "What is in a dataset",
     "this node": "What is on this node",
     "runs": "Runs",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -278,9 +279,33 @@ def test_whoever_takes_the_name_of_a_node_that_stood_still_has_it_until_it_goes(
     try:
         taken = eventually(lambda: Mao(beta)("node", "list").stderr)
         assert "another node has had its name, 'beta', since" in taken
+        findings = {finding["check"]: finding for finding in json.loads(Mao(beta)("doctor", "-o", "json").stdout)}
+        assert (findings["announced"]["result"], taken.split("them: ")[1].strip()) == (
+            "warn",
+            findings["announced"]["advice"],
+        )
         refused = beta.request("POST", "/api/v1/tools", {"url": str(tool)})
         assert (refused.status, refused.json["code"]) == (409, "node-taken")
     finally:
         other.stop()
     eventually(lambda: [item["name"] for item in beta.api("GET", "/nodes")["items"] if item["here"]] == ["beta"])
     beta.api("POST", "/tools", {"url": str(tool)})
+
+
+def test_a_node_that_finds_its_name_taken_when_the_registry_is_back_goes_on_without_it(
+    serve: Callable[..., ServedNode], own_etcd: Callable[..., EtcdCluster], tmp_path: Path
+) -> None:
+    etcd = own_etcd(size=1)
+    shared = {"MAO_REGISTRY__URL": etcd.url, "MAO_REGISTRY__LEASE": "4"}
+    alpha = serve("alpha", **shared)
+    etcd.kill(0)
+    other = ServedNode(tmp_path / "elsewhere" / "home", "alpha", shared).start()
+    try:
+        assert other.api("GET", "/runs")["items"] == []
+        etcd.restart(0)
+        eventually(lambda: "another node has had its name" in Mao(other)("node", "list").stderr)
+        assert [item["here"] for item in other.api("GET", "/nodes")["items"]] == [False]
+        assert "the node is not announced: Another node" in (tmp_path / "elsewhere" / "home.log").read_text()
+        eventually(lambda: alpha.api("GET", "/nodes")["items"][0]["here"])
+    finally:
+        other.stop()

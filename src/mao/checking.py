@@ -113,8 +113,8 @@ def _words(tool: Tool, commit: str | None) -> str:
     tag = tool.ref.removeprefix(_TAGS)
     present = f"names {commit} now" if commit else "is gone now"
     remedy = (
-        f" If the new commit is right: 'mao tool register {tool.url} --ref {tag} --replace' on node"
-        f" '{tool.registered_by}' registers it, and 'mao tool update {tool.name}' shows what it changes."
+        f" If the new commit is right, node '{tool.registered_by}' registers it with 'mao tool register --replace', and"
+        f" 'mao tool update {tool.name}' shows what it changes."
     )
     return (
         f"The tag {tag} of '{tool.name}' named commit {tool.commit} when it was registered, and {present}. Ask whoever"

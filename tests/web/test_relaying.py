@@ -98,6 +98,7 @@ def test_answers_come_through_as_they_are(alpha: Serving, beta: ServedNode, clie
     assert (through.status, through.body) == (200, own.body)
     assert through.headers["content-type"] == own.headers["content-type"]
     assert beta.request("GET", "/api/v1/tools/probe").headers["etag"] == client.ask("GET", "/tools/probe").etag
+    assert alpha.request("GET", "/api/v1/nodes/beta/api/tools").headers["x-mao-registry-age"] == "0"
     with pytest.raises(RunNotFound, match="x"):
         client.get("/runs/x")
     started = alpha.request(

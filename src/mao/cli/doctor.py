@@ -17,7 +17,7 @@ import click
 from mao import __version__
 from mao.cli.options import configured_url, output_option
 from mao.cli.output import count
-from mao.errors import MaoError, NodeUnreachable, RouteNotFound
+from mao.errors import MaoError, NodeUnreachable, RouteNotFound, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def doctor(context: click.Context, output: Output) -> None:
 
     Exits with 0 if nothing fails (warnings are none of that), and with 1 otherwise.
     """
-    findings = [_checked(name, check) for name, check in _CHECKS.items()]
+    findings = [finding for name, check in _CHECKS.items() if (finding := _checked(name, check))]
     columns = {
         "CHECK": lambda f: f["check"],
         "RESULT": lambda f: f["result"],
@@ -65,11 +65,11 @@ def doctor(context: click.Context, output: Output) -> None:
     context.exit(1 if any(finding.result == "fail" for finding in findings) else 0)
 
 
-def _checked(name: str, check: Callable[[str], Finding]) -> Finding:
+def _checked(name: str, check: Callable[[str], Finding]) -> Finding | None:
     try:
         return check(name)
-    except (NodeUnreachable, RouteNotFound):  # which the check of the node tells of
-        return Finding(name, "warn", "not known: the node does not say")
+    except (NodeUnreachable, RouteNotFound):  # none answers, or one of an older version: another check tells of that
+        return None
     except (MaoError, OSError, subprocess.SubprocessError) as error:
         return Finding(name, "fail", str(error), "See what it says.")
 
@@ -204,8 +204,8 @@ def _announced(name: str) -> Finding:
     client = Client(os.environ.get("MAO_URL") or configured_url())
     try:
         nodes = list(client.pages("/nodes"))
-    except NodeUnreachable:
-        return Finding(name, "warn", "no node serves")
+    except Unavailable as error:
+        return Finding(name, "warn", "no node serves" if isinstance(error, NodeUnreachable) else error.detail)
     for found in nodes:
         if found["here"]:
             where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
