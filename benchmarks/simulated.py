@@ -17,6 +17,7 @@ from mao.etcd import rpc_pb2 as rpc
 from mao.values import new_id, now
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
 
     from google.protobuf.message import Message
@@ -129,12 +130,12 @@ class _Simulation:
             due = max(due + third, time.monotonic())
 
     async def _watch(self, channel: grpc.aio.Channel) -> None:
-        begin = channel.stream_stream(
+        begin: Callable[..., Stream] = channel.stream_stream(
             "/etcdserverpb.Watch/Watch", lambda message: message.SerializeToString(), rpc.WatchResponse.FromString
         )
         create = rpc.WatchCreateRequest(key=PREFIX, range_end=PREFIX[:-1] + b"0")
         while True:
-            stream: Stream = begin(metadata=(("hasleader", "true"),))
+            stream = begin(metadata=(("hasleader", "true"),))
             asking = asyncio.create_task(_ask(stream, create))
             try:
                 async for response in stream:

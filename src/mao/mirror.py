@@ -254,6 +254,18 @@ class Mirror:
         found: T = known[1]
         return found
 
+    def each(self, what: str, prefix: str, compute: Callable[[Entry], T]) -> dict[str, tuple[Entry, T]]:
+        """Each entry below `prefix`, in the order of the keys, with what is computed of it: anew only if it changed."""
+
+        def computed() -> dict[str, tuple[Entry, T]]:
+            _, known = self._cached.get(what, (0, {}))
+            return {
+                entry.key: known[entry.key] if known.get(entry.key, (None,))[0] == entry else (entry, compute(entry))
+                for entry in self.entries(prefix)
+            }
+
+        return self.cached(what, computed)
+
     def close(self) -> None:
         """End the thread that follows the registry, and close that."""
         self._closing.set()

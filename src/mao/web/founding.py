@@ -40,7 +40,8 @@ class FoundingRun(BaseModel):
 
 def _names(node: LocalNode, prefix: str) -> Response:
     def encode() -> bytes:
-        return json.dumps([json.loads(entry.value)["name"] for entry in node.mirror.entries(prefix)]).encode()
+        each = node.mirror.each(f"name {prefix}", prefix, lambda entry: str(json.loads(entry.value)["name"]))
+        return json.dumps([name for _, name in each.values()]).encode()
 
     return encoded(node.mirror.cached(f"names {prefix}", encode), 200, **registry_age(node))
 

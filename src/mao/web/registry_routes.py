@@ -62,10 +62,9 @@ def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> 
 def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> bytes:
     after = prefix + asked.after if asked.after else ""
     if search:
-        texts: dict[str, str] = node.mirror.cached(
-            f"search {prefix}", lambda: {entry.key: _described(entry) for entry in node.mirror.entries(prefix)}
-        )
-        entries = [e for e in node.mirror.entries(prefix, after=after) if search.casefold() in texts.get(e.key, "")]
+        wanted_text = search.casefold()
+        each = node.mirror.each(f"search {prefix}", prefix, _described)
+        entries = [entry for entry, text in each.values() if wanted_text in text and entry.key > after]
     else:
         entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
     return page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
