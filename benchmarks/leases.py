@@ -2,7 +2,7 @@
 
     python benchmarks/leases.py [--nodes N ...] [--members N] [--lease N] [--watches N] [--seconds N] [--changes N]
 
-Each simulated node has what a node has: a connection of its own, a leased key that it renews every third of the lease,
+Each simulated node has what a node has: a connection of its own with TLS, a leased key that it renews every third of the lease,
 and a watch of `/mao/v1/` on which it asks every second whether the member is still there. They are spread over the
 members, and over two processes (`benchmarks/simulated.py`) beside etcd on this machine, so that what is found is a
 limit of both together; the CPU of each is told. `--watches N`: only so many of them watch.
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import psutil
 
-from etcd_cluster import EtcdCluster
+from etcd_cluster import EtcdCluster, make_tls
 from simulated import Task, key_of, simulate, value_of
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ def carried(cluster: EtcdCluster) -> int:
 
 def tasks(cluster: EtcdCluster, nodes: int, watches: int, lease: int) -> list[Task]:
     numbers = range(nodes)
+    assert cluster.tls is not None
     return [
         Task(
             endpoints=tuple(cluster.endpoints),
+            tls=cluster.tls,
             nodes=tuple(numbers[part::PROCESSES]),
             watching=frozenset(range(watches)),
             lease=lease,
@@ -82,7 +84,7 @@ def change(cluster: EtcdCluster, changes: int) -> list[float]:
 
 
 def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
-    cluster = EtcdCluster(work / f"etcd-{nodes}", size=options.members)
+    cluster = EtcdCluster(work / "etcd", size=options.members, tls=make_tls(work / "tls"))
     context = multiprocessing.get_context("spawn")
     watches = nodes if options.watches is None else min(nodes, options.watches)
     pipes: list[Connection] = []
@@ -98,10 +100,14 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
         for pipe in pipes:
             pipe.recv()
         arrived = time.monotonic() - begun
-        again = sum(one.failed for one in told(pipes))
+        for pipe in pipes:
+            pipe.send("watch")
+        for pipe in pipes:
+            pipe.recv()
         time.sleep(SETTLE)
+        again = sum(one.failed for one in told(pipes))
         print(f"\n{nodes:,} nodes, {watches:,} watches, lease {options.lease} s, members {options.members}")
-        print(f"  all there after {arrived:.1f} s; attempts made again {again}")
+        print(f"  all have their keys after {arrived:.1f} s; attempts made again {again}")
         steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
         fan_out(cluster, pipes, watches, options)
     finally:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from etcd_cluster import Tls
+
     Stream: TypeAlias = grpc.aio.StreamStreamCall[Message, rpc.WatchResponse]
 
 A = TypeVar("A", bound="Message")
@@ -41,6 +43,7 @@ class Task:
     """The numbers of the nodes to simulate, and which of all nodes watch."""
 
     endpoints: tuple[str, ...]
+    tls: Tls
     nodes: tuple[int, ...]
     watching: frozenset[int]
     lease: int
@@ -78,7 +81,7 @@ def value_of(number: int, *, changed: bool = False) -> str:
 
 
 def simulate(pipe: Connection, task: Task) -> None:
-    """Say when all nodes have arrived, then tell what was measured whenever asked; until killed."""
+    """Say when all nodes have arrived, and when they watch; then tell what was measured when asked, until killed."""
     asyncio.run(_Simulation(pipe, task).run())
 
 
@@ -86,25 +89,40 @@ class _Simulation:
     def __init__(self, pipe: Connection, task: Task) -> None:
         self._pipe = pipe
         self._task = task
+        tls = task.tls
+        self._credentials = grpc.ssl_channel_credentials(
+            tls.ca.read_bytes(), tls.key.read_bytes(), tls.certificate.read_bytes()
+        )
         self._measured = Measured()
         self._arriving = asyncio.Semaphore(TOGETHER)
         self._background: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        await asyncio.gather(*(self._arrive(number) for number in self._task.nodes))
+        channels = [self._channel(number) for number in self._task.nodes]
+        await asyncio.gather(*map(self._arrive, channels, self._task.nodes))
         self._pipe.send("there")
+        await asyncio.to_thread(self._pipe.recv)  # all of the other process, too: they would hear of each that arrives
+        watching = zip(channels, self._task.nodes, strict=True)
+        await asyncio.gather(*(self._begin(channel) for channel, number in watching if number in self._task.watching))
+        self._pipe.send("watching")
         while await asyncio.to_thread(self._pipe.recv):
             told, self._measured = self._measured, Measured()
             self._pipe.send(told)
 
-    async def _arrive(self, number: int) -> None:
+    def _channel(self, number: int) -> grpc.aio.Channel:
+        endpoint = self._task.endpoints[number % len(self._task.endpoints)]
+        return grpc.aio.secure_channel(endpoint, self._credentials, OPTIONS)
+
+    async def _arrive(self, channel: grpc.aio.Channel, number: int) -> None:
         async with self._arriving:
-            endpoint = self._task.endpoints[number % len(self._task.endpoints)]
-            channel = grpc.aio.insecure_channel(endpoint, OPTIONS)
-            if number in self._task.watching:
-                self._background.append(asyncio.create_task(self._watch(channel)))
             lease = await self._announce(channel, number)
             self._background.append(asyncio.create_task(self._renew(channel, number, lease)))
+
+    async def _begin(self, channel: grpc.aio.Channel) -> None:
+        async with self._arriving:
+            begun = asyncio.Event()
+            self._background.append(asyncio.create_task(self._watch(channel, begun)))
+            await begun.wait()
 
     async def _announce(self, channel: grpc.aio.Channel, number: int) -> int:
         """Put the node's key with a new lease; the lease."""
@@ -129,7 +147,7 @@ class _Simulation:
                 lease = await self._announce(channel, number)
             due = max(due + third, time.monotonic())
 
-    async def _watch(self, channel: grpc.aio.Channel) -> None:
+    async def _watch(self, channel: grpc.aio.Channel, begun: asyncio.Event) -> None:
         begin: Callable[..., Stream] = channel.stream_stream(
             "/etcdserverpb.Watch/Watch", lambda message: message.SerializeToString(), rpc.WatchResponse.FromString
         )
@@ -139,6 +157,7 @@ class _Simulation:
             asking = asyncio.create_task(_ask(stream, create))
             try:
                 async for response in stream:
+                    begun.set()
                     self._note(response)
             except grpc.aio.AioRpcError:
                 self._measured.failed += 1

@@ -259,10 +259,12 @@ class Mirror:
 
         def computed() -> dict[str, tuple[Entry, T]]:
             _, known = self._cached.get(what, (0, {}))
-            return {
-                entry.key: known[entry.key] if known.get(entry.key, (None,))[0] == entry else (entry, compute(entry))
-                for entry in self.entries(prefix)
-            }
+            made = {}
+            for entry in self.entries(prefix):
+                had = known.get(entry.key)
+                # What has changed is another object; to compare them would take longer than all the rest.
+                made[entry.key] = had if had is not None and had[0] is entry else (entry, compute(entry))
+            return made
 
         return self.cached(what, computed)
 
