@@ -2,15 +2,15 @@
 
     python benchmarks/leases.py [--nodes N ...] [--members N] [--lease N] [--watches N] [--seconds N] [--changes N]
 
-Each simulated node has what a node has: a connection of its own with TLS, a leased key that it renews every third of the lease,
-and a watch of `/mao/v1/` on which it asks every second whether the member is still there. They are spread over the
-members, and over two processes (`benchmarks/simulated.py`) beside etcd on this machine, so that what is found is a
-limit of both together; the CPU of each is told. `--watches N`: only so many of them watch.
+Each simulated node has what a node has: a connection of its own with TLS, a leased key that it renews every third of
+the lease, and a watch of `/mao/v1/` on which it asks every second whether the member is still there. They are spread
+over the members, and over two processes (`benchmarks/simulated.py`) beside etcd on this machine, so that what is found
+is a limit of both together; the CPU of each is told. `--watches N`: only so many of them watch.
 
-Figures, after all have arrived and for so many seconds: CPU of etcd (100 % is one core), its memory, the bytes that its
-clients' connections carried, the time from the moment at which a renewal was due to its answer, leases that ended all
-the same. Then some nodes change their keys, one after the other: the time from the write to the first, the median and
-the last watch that tells of it.
+Figures, after all have arrived and for so many seconds: CPU of etcd (100 % is one core; of all members), memory of the
+largest member, the bytes that the connections of clients carried, the time from the moment at which a renewal was due
+to its answer, leases that ended all the same. Then some nodes change their keys, one after the other: the time from
+the write to the first, the median and the last watch that tells of it, and the CPU that etcd took beyond the former.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import psutil
 
 from etcd_cluster import EtcdCluster, make_tls
+from mao.etcd import rpc_pb2 as rpc
+from mao.etcd.client import EtcdClient
 from simulated import Task, key_of, simulate, value_of
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 PROCESSES = 2
 SETTLE = 2.0
-BETWEEN = 1.0
+BETWEEN = 0.5
 """Seconds between two changes."""
 LATE = 0.1
 """The share of its third of a lease that a renewal may take; what is later has two more thirds until the lease ends."""
@@ -75,11 +77,15 @@ def tasks(cluster: EtcdCluster, nodes: int, watches: int, lease: int) -> list[Ta
 
 def change(cluster: EtcdCluster, changes: int) -> list[float]:
     """The moments just before so many nodes changed their keys."""
-    moments = []
+    tls, moments = cluster.tls, []
+    assert tls is not None
+    client = EtcdClient(cluster.endpoints, tls.ca, tls.certificate, tls.key)
     for number in range(changes):
+        request = rpc.PutRequest(key=key_of(number).encode(), value=value_of(number, changed=True).encode())
         moments.append(time.monotonic())
-        cluster.etcdctl("put", "--ignore-lease", key_of(number), value_of(number, changed=True))
+        client.call("/etcdserverpb.KV/Put", request, rpc.PutResponse)
         time.sleep(BETWEEN)
+    client.close()
     return moments
 
 
@@ -108,8 +114,8 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
         again = sum(one.failed for one in told(pipes))
         print(f"\n{nodes:,} nodes, {watches:,} watches, lease {options.lease} s, members {options.members}")
         print(f"  all have their keys after {arrived:.1f} s; attempts made again {again}")
-        steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
-        fan_out(cluster, pipes, watches, options)
+        usual = steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
+        fan_out(cluster, pipes, watches, options.changes, usual)
     finally:
         for worker in workers:
             worker.kill()
@@ -119,8 +125,8 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
 
 def steady(
     cluster: EtcdCluster, simulating: list[psutil.Process], pipes: list[Connection], options: argparse.Namespace
-) -> None:
-    """What it costs when nothing changes."""
+) -> float:
+    """What it costs when nothing changes; the share of a core that etcd takes."""
     etcd = [psutil.Process(process.pid) for process in cluster.processes if process]
     told(pipes)
     before, begun = (cpu(etcd), cpu(simulating), carried(cluster)), time.monotonic()
@@ -131,22 +137,25 @@ def steady(
     )
     memory = max(process.memory_info().rss for process in etcd) / 1e6
     print(f"  etcd {own:4.0%} CPU, {memory:.0f} MB; {sent / 1e3:.0f} kB/s; the simulation {theirs:.0%} CPU")
-    renewals = [seconds for one in found for seconds in one.renewals]
-    ended, again = sum(one.ended for one in found), sum(one.failed for one in found)
+    renewals = sorted(seconds for one in found for seconds in one.renewals)
     late = sum(seconds > LATE * options.lease / 3 for seconds in renewals)
-    cuts = [cut * 1000 for cut in statistics.quantiles(renewals, n=100)] if len(renewals) > 1 else [0.0] * 99
-    print(f"  {len(renewals) / took:.0f} renewals/s: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms", end="")
-    print(
-        f", most {max(renewals, default=0) * 1000:.0f} ms; late {late}, made again {again}, leases that ended {ended}"
-    )
+    print(f"  {len(renewals) / took:.0f} renewals/s: p50 {at(renewals, 0.5)}, p99 {at(renewals, 0.99)}", end="")
+    print(f", most {at(renewals, 1)}; late {late}", end="")
+    print(f", made again {sum(one.failed for one in found)}, leases that ended {sum(one.ended for one in found)}")
+    return own
 
 
-def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, options: argparse.Namespace) -> None:
+def at(seconds: list[float], share: float) -> str:
+    """The value below which this share of them is."""
+    return f"{seconds[min(int(share * len(seconds)), len(seconds) - 1)] * 1000:.1f} ms" if seconds else "none"
+
+
+def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, changes: int, usual: float) -> None:
     """What it costs when one node changes."""
     etcd = [psutil.Process(process.pid) for process in cluster.processes if process]
-    before = cpu(etcd)
-    moments = change(cluster, options.changes)
-    spent = cpu(etcd) - before
+    before, begun = cpu(etcd), time.monotonic()
+    moments = change(cluster, changes)
+    spent = cpu(etcd) - before - usual * (time.monotonic() - begun)
     seen: dict[int, list[float]] = {}
     for one in told(pipes):
         for number, at in one.seen:
@@ -155,9 +164,9 @@ def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, options
         firsts, middles, lasts = (
             statistics.median(pick(ats) for ats in seen.values()) * 1000 for pick in (min, statistics.median, max)
         )
-        missing = options.changes * watches - sum(map(len, seen.values()))
+        missing = changes * watches - sum(map(len, seen.values()))
         print(f"  a change: first watch {firsts:.0f} ms, median {middles:.0f} ms, last {lasts:.0f} ms", end="")
-        print(f"; not told: {missing}; etcd {spent / options.changes * 1000:.0f} ms of CPU each")
+        print(f"; not told: {missing}; etcd {spent / changes * 1000:.0f} ms of CPU each")
 
 
 def told(pipes: list[Connection]) -> list[Measured]:
