@@ -86,8 +86,7 @@ def register_tool(
         moved = replaced.dataset.lower() != new.dataset.lower()
         return [_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
 
-    edits = written(node, registration)
-    return Tool.model_validate_json(edits[-1].value or b"")
+    return Tool.model_validate_json(written(node, registration)[-1].value or b"")
 
 
 def _edit(present: Entry | None, value: Tool | Dataset) -> Edit:

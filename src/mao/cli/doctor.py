@@ -17,7 +17,7 @@ import click
 from mao import __version__
 from mao.cli.options import configured_url, output_option
 from mao.cli.output import count
-from mao.errors import MaoError, NodeUnreachable, RouteNotFound, Unavailable
+from mao.errors import MaoError, NodeUnreachable, RegistryUnavailable, RouteNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,8 +204,8 @@ def _announced(name: str) -> Finding:
     client = Client(os.environ.get("MAO_URL") or configured_url())
     try:
         nodes = list(client.pages("/nodes"))
-    except Unavailable as error:
-        return Finding(name, "warn", "no node serves" if isinstance(error, NodeUnreachable) else error.detail)
+    except RegistryUnavailable as error:
+        return Finding(name, "warn", "not known", error.detail)
     for found in nodes:
         if found["here"]:
             where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"
@@ -216,7 +216,9 @@ def _announced(name: str) -> Finding:
 def _cluster(name: str) -> Finding:
     """Whether the node answers where the other nodes ask it, as they would."""
     from mao import config
+    from mao.cli.asking import Client
 
+    Client(os.environ.get("MAO_URL") or configured_url()).ready()
     settings = config.load()
     if settings["cluster.listen"] is None:
         return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")
@@ -232,7 +234,10 @@ def _cluster(name: str) -> Finding:
         finally:
             peer.writer.transport.abort()
 
-    status = asyncio.run(ask())
+    try:
+        status = asyncio.run(ask())
+    except NodeUnreachable as error:
+        return Finding(name, "fail", error.detail, "Other nodes cannot ask this one: see cluster.listen, cluster.url.")
     found = f"{url_of(settings)} answers with {status}"
     return Finding(name, "ok" if status == _OK else "fail", found)
 
