@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import psutil
 
 from etcd_cluster import ENVIRONMENT, EtcdCluster
-from floors import Connection, Pairs, goal, listed
+from floors import Connection, Pairs, etcd_is_missing, goal, listed
 from mao import agreeing, config, registering
 from mao.catalogue import TOOLS, Tool, tool_key
 from mao.etcd import rpc_pb2 as rpc
@@ -273,6 +273,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--repeat", type=int, default=100)
     options = parser.parse_args()
+    if etcd_is_missing():
+        return
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         parts = [part for part in PARTS if part in options.only]

@@ -1,8 +1,9 @@
-"""What benchmarks of servers share: a bare server that sends the same bytes, the ratio to it, goals."""
+"""What benchmarks of servers and of etcd share: a bare server that sends the same bytes, the ratio to it, goals."""
 
 from __future__ import annotations
 
 import http.client
+import shutil
 import statistics
 import subprocess
 import sys
@@ -89,3 +90,11 @@ def listed(port: int, path: str, requests: int) -> Pairs:
 def goal(what: str, value: float, most: float, form: Callable[[float], str] = "{:.2f}".format) -> None:
     """Say whether `value` is at most what it should be."""
     print(f"  goal: {what}: {form(value)} (at most {form(most)}): {'met' if value <= most else 'missed'}")
+
+
+def etcd_is_missing() -> bool:
+    """Whether nothing of a cluster can be measured here; if so, it is said."""
+    missing = not (shutil.which("etcd") and shutil.which("etcdctl"))
+    if missing:
+        print("etcd is not installed (Debian: etcd-server, etcd-client): what a cluster costs is NOT measured here")
+    return missing

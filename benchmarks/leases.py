@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import psutil
 
 from etcd_cluster import EtcdCluster, make_tls
+from floors import etcd_is_missing
 from mao.etcd import rpc_pb2 as rpc
 from mao.etcd.client import EtcdClient
 from simulated import Task, key_of, simulate, value_of
@@ -185,6 +186,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--changes", type=int, default=10)
     options = parser.parse_args()
+    if etcd_is_missing():
+        return
     for nodes in options.nodes:
         with tempfile.TemporaryDirectory() as name:
             measure(Path(name), nodes, options)
