@@ -1,15 +1,26 @@
-# Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git, and the
-# tests of large files git-lfs, without which they are skipped.
+# Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git. The tests
+# of large files need git-lfs, those of clusters etcd: without them they are skipped.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check docs benchmarks clean
+.PHONY: demo demo-cluster test etcd check docs benchmarks clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
 
-test: .venv/.development check
+demo-cluster: .venv/.runtime etcd
+	$(BIN)/mao demo --cluster
+
+test: .venv/.development etcd check
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# Put where it may be: by root, where there is apt. What the tests use are processes of their own.
+etcd:
+	@command -v etcd >/dev/null && command -v etcdctl >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update --quiet=2 && \
+	  apt-get install --yes --quiet=2 --no-install-recommends etcd-server etcd-client; } || \
+	  echo "etcd is not installed and cannot be by this user (Debian: apt install etcd-server etcd-client):" \
+	    "clusters cannot be made, and their tests are SKIPPED"
 
 check: .venv/.development
 	$(BIN)/ruff check

@@ -115,3 +115,34 @@ def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtak
     assert announcing.note_head(node, "data")
     announcing.announce_head(node, "data")
     assert registering.find_dataset(node, "data").head == OLD
+
+
+@pytest.mark.parametrize(("seconds", "head"), [(-3600, MINE), (3600, THEIRS)])
+def test_what_was_published_right_before_a_kill_is_told_unless_another_node_has_told_since(
+    node: LocalNode, dataset: Dataset, seconds: float, head: str
+) -> None:
+    cache = node.cache(dataset.name, dataset.url)
+    cache.fill()
+    cache.remember(Tip("main", MINE))
+    told_by_another(node, THEIRS, seconds)
+
+    announcing.sweep(node)
+
+    assert node.kept.untold() == ["data"]
+    announcing.announce_head(node, "data")
+    assert registering.find_dataset(node, "data").head == head
+    announcing.sweep(node)
+    assert node.kept.untold() == []
+
+
+def test_what_nobody_has_told_of_since_is_older_whatever_the_clocks_say(node: LocalNode, dataset: Dataset) -> None:
+    cache = node.cache(dataset.name, dataset.url)
+    cache.fill()
+    node.kept.remember("data", Head(OLD, None, now() + timedelta(seconds=3600)))
+    announcing.announce_head(node, "data")
+    cache.remember(Tip("main", MINE))
+
+    announcing.sweep(node)
+    announcing.announce_head(node, "data")
+
+    assert registering.find_dataset(node, "data").head == MINE

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import settings
 from keys import put
-from mao import registering
+from mao import announcing, registering
+from mao.catalogue import Dataset, Tool
 from mao.errors import (
     BadDefinition,
     BadName,
@@ -21,7 +24,11 @@ from mao.errors import (
     RemoteRefused,
     StaleRevision,
     ToolNotFound,
+    ValueTooLarge,
 )
+from mao.kept_mirror import Head
+from mao.local_node import opened
+from mao.values import now
 from support import bare, commit, git, tool_files
 
 if TYPE_CHECKING:
@@ -209,21 +216,168 @@ def test_replacing_needs_the_revision_that_was_read(node: LocalNode, tool: Path,
     assert contents(node) == before
 
 
-def test_what_another_node_registered_is_its_own(node: LocalNode, tool: Path) -> None:
-    registered = registering.register_tool(node, str(tool))
-    for key, value in (
-        ("tools/probe", registered),
-        ("datasets/probe-data", registering.find_dataset(node, "probe-data")),
-    ):
-        foreign = value.model_copy(update={"registered_by": "beta"}).model_dump_json(by_alias=True).encode()
+def test_a_tool_that_is_replaced_or_withdrawn_leaves_its_dataset_in_the_same_write(
+    node: LocalNode, tool: Path, tmp_path: Path
+) -> None:
+    registering.register_tool(node, str(tool))
+    files = tool_files(tmp_path / "another.git")
+    files["mao.yaml"] = files["mao.yaml"].replace("probe-data", "brand-new")
+    commit(tool, files)
+    entry = node.mirror.get("/mao/v1/tools/probe")
+    assert entry is not None
+
+    registering.register_tool(node, str(tool), if_revision=entry.revision)
+
+    assert registering.find_dataset(node, "probe-data").produced_by == ()
+    assert registering.find_dataset(node, "brand-new").produced_by == ("probe",)
+    registering.withdraw_dataset(node, "probe-data")
+    registering.withdraw_tool(node, "probe")
+    assert registering.find_dataset(node, "brand-new").produced_by == ()
+    registering.withdraw_dataset(node, "brand-new")
+    assert contents(node) == {}
+
+
+def test_who_was_slower_leaves_nothing_behind(node: LocalNode, tmp_path: Path) -> None:
+    for number in range(4):
+        files = tool_files(bare(tmp_path / f"{number}.git"))
+        files["mao.yaml"] = files["mao.yaml"].replace("probe-data", f"data-{number}")
+        commit(tmp_path / f"tool-{number}", files)
+    won: list[Tool] = []
+    lost: list[NameTaken] = []
+    barrier = threading.Barrier(4)
+
+    def register(number: int) -> None:
+        barrier.wait()
+        try:
+            won.append(registering.register_tool(node, str(tmp_path / f"tool-{number}")))
+        except NameTaken as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=register, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    (winner,) = won
+    assert contents(node).keys() == {"/mao/v1/tools/probe", f"/mao/v1/datasets/{winner.dataset}"}
+    assert len(lost) == 3
+    assert all(winner.url in error.detail and winner.commit[:12] in error.detail for error in lost)
+
+
+def give_away(node: LocalNode) -> None:
+    """Have the tool and its dataset be another node's."""
+    for key, kind in (("tools/probe", Tool), ("datasets/probe-data", Dataset)):
         entry = node.mirror.get(f"/mao/v1/{key}")
         assert entry is not None
-        node.mirror.catch_up(put(node.registry, f"/mao/v1/{key}", foreign, if_revision=entry.revision))
+        value = kind.model_validate_json(entry.value).model_copy(update={"registered_by": "beta"})
+        revision = put(
+            node.registry, entry.key, value.model_dump_json(by_alias=True).encode(), if_revision=entry.revision
+        )
+        node.mirror.catch_up(revision)
+
+
+def revision_of(node: LocalNode, key: str) -> int:
+    entry = node.mirror.get(f"/mao/v1/{key}")
+    assert entry is not None
+    return entry.revision
+
+
+def test_what_another_node_registered_is_its_own(node: LocalNode, tool: Path, remote: Path) -> None:
+    registering.register_tool(node, str(tool))
+    give_away(node)
+    before = contents(node)
 
     with pytest.raises(Denied, match="beta"):
         registering.withdraw_tool(node, "probe")
     with pytest.raises(Denied, match="beta"):
         registering.withdraw_dataset(node, "probe-data")
+    with pytest.raises(Denied, match="beta"):
+        registering.register_tool(node, str(tool), if_revision=revision_of(node, "tools/probe"))
+    with pytest.raises(Denied, match="beta"):
+        registering.register_dataset(
+            node, "probe-data", str(remote), if_revision=revision_of(node, "datasets/probe-data")
+        )
+    assert contents(node) == before
+
+
+def test_who_asks_as_administrator_and_is_none_is_told_how_to_become_one(
+    node: LocalNode, tool: Path, remote: Path
+) -> None:
+    registering.register_tool(node, str(tool))
+    give_away(node)
+    before = contents(node)
+
+    for ask in (
+        partial(registering.withdraw_tool, node, "probe"),
+        partial(registering.withdraw_dataset, node, "probe-data"),
+        partial(registering.register_tool, node, str(tool), if_revision=1),
+        partial(registering.register_dataset, node, "probe-data", str(remote), if_revision=1),
+    ):
+        with pytest.raises(Denied, match=r"node\.administrator = true"):
+            ask(as_administrator=True)
+    assert contents(node) == before
+
+
+def test_an_administrator_replaces_and_withdraws_when_it_says_so(
+    tmp_path: Path, tool: Path, remote: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(settings(tmp_path / "home", **{"node.administrator": "true"})) as node:
+        registering.register_tool(node, str(tool))
+        give_away(node)
+        with pytest.raises(Denied, match="--as-administrator"):
+            registering.withdraw_tool(node, "probe")
+        commit(tool, tool_files(remote, more="License: MIT"))
+
+        new = registering.register_tool(
+            node, str(tool), if_revision=revision_of(node, "tools/probe"), as_administrator=True
+        )
+
+        assert (new.registered_by, new.definition.license) == ("beta", "MIT")
+        assert "'probe' of node 'beta' is changed by this node, as administrator" in caplog.text
+        registering.withdraw_tool(node, "probe", as_administrator=True)
+        registering.withdraw_dataset(node, "probe-data", as_administrator=True)
+        assert contents(node) == {}
+
+
+def test_a_dataset_is_replaced_by_who_has_seen_what_it_replaces(node: LocalNode, remote: Path, tmp_path: Path) -> None:
+    registering.register_dataset(node, "Data", str(remote), "old")
+    first = revision_of(node, "datasets/data")
+    other = bare(tmp_path / "other.git")
+
+    replaced = registering.register_dataset(node, "data", str(other), "new", if_revision=first)
+
+    assert (replaced.name, replaced.url, replaced.description) == ("Data", str(other), "new")
+    assert registering.find_dataset(node, "data") == replaced
+    for stale in (first, 0, 10_000):
+        with pytest.raises(StaleRevision):
+            registering.register_dataset(node, "data", str(remote), if_revision=stale)
+        with pytest.raises(StaleRevision):
+            registering.withdraw_dataset(node, "data", if_revision=stale)
+    with pytest.raises(StaleRevision):
+        registering.register_dataset(node, "nothing", str(remote), if_revision=1)
+    assert registering.find_dataset(node, "data") == replaced
+
+
+def test_the_head_of_the_old_remote_is_not_that_of_the_new_one(node: LocalNode, remote: Path, tmp_path: Path) -> None:
+    registering.register_dataset(node, "data", str(remote))
+    node.kept.remember("data", Head("1" * 40, None, now()))
+    announcing.announce_head(node, "data")
+
+    same = registering.register_dataset(
+        node, "data", str(remote), "new words", if_revision=revision_of(node, "datasets/data")
+    )
+    assert same.head == "1" * 40
+    other = registering.register_dataset(
+        node, "data", str(bare(tmp_path / "other.git")), if_revision=revision_of(node, "datasets/data")
+    )
+    assert (other.head, other.updated_at) == (None, None)
+
+
+def test_what_is_more_than_the_registry_takes_is_refused_with_the_limit(node: LocalNode, remote: Path) -> None:
+    with pytest.raises(ValueTooLarge, match="1500000"):
+        registering.register_dataset(node, "data", str(remote), "x" * 1_500_001)
+    assert contents(node) == {}
 
 
 def test_a_dataset_can_be_registered_by_itself(node: LocalNode, remote: Path) -> None:

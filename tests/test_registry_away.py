@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -19,6 +21,7 @@ from mao import registering
 from mao.catalogue import Dataset, Tool
 from mao.errors import NameTaken
 from mao.local_node import opened
+from mao.registry import STALE
 from serving import follow
 from support import ServedNode, bare, commit, eventually, free_port, git, published, tool_files
 
@@ -55,6 +58,14 @@ def age(node: ServedNode, path: str = "/api/v1/tools") -> int:
 def grows(node: ServedNode, path: str) -> None:
     first = eventually(lambda: age(node, path), f"{path} is old")
     eventually(lambda: age(node, path) > first, f"{path} grows older")
+
+
+def mao(node: ServedNode, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, asking `node`."""
+    command = [sys.executable, "-m", "mao", *arguments]
+    return subprocess.run(
+        command, env=node.environment(), cwd=node.home.parent, capture_output=True, text=True, check=True
+    )
 
 
 def told(node: ServedNode, last: str | None = None) -> Iterator[SentEvent]:
@@ -94,6 +105,7 @@ def test_a_node_goes_on_while_its_registry_is_away_and_makes_up_for_it(
     assert age(node, "/regtools") > 0
     assert age(node, "/datasets") > 0
     assert names(node) == ["more", "probe"]
+    the_command_line_says_so(node)
     assert node.request("GET", "/readyz").status == 200
     assert b"\nmao_registry_age_seconds 0.0" not in node.request("GET", "/metrics").body
     refused(node, "POST", "/tools", {"url": str(new)})
@@ -119,6 +131,15 @@ def test_a_node_goes_on_while_its_registry_is_away_and_makes_up_for_it(
     assert names(node) == ["more", "new", "probe"]
     log = (node.home.parent / f"{node.home.name}.log").read_text()
     assert (log.count("the registry is away"), log.count("the registry is back")) == (1, 1), log
+
+
+def the_command_line_says_so(node: ServedNode) -> None:
+    eventually(lambda: age(node) > STALE)
+    listed = mao(node, "tool", "list")
+    assert re.search(r"out of touch with its registry for .* stale, as it was at 20\d\d-", listed.stderr)
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "more", "probe"]
+    for command in (("tool", "search", "pro"), ("tool", "show", "probe"), ("dataset", "list")):
+        assert "stale" in mao(node, *command).stderr
 
 
 def test_a_node_that_starts_while_its_registry_is_away_goes_by_what_it_knew(

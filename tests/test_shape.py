@@ -31,6 +31,8 @@ TESTED_ELSEWHERE = {
     "catalogue.py": "test_registering.py",
     "change.py": "test_changing.py",
     "daemon.py": "test_crashes.py",
+    "cli/demo_cluster.py": "cli/test_demo.py",
+    "cli/stage.py": "cli/test_demo.py",
     "cluster_directory.py": "test_clustering.py",
     "definition_schema.py": "test_definition.py",
     "document.py": "test_store.py",

@@ -18,20 +18,30 @@ if TYPE_CHECKING:
     from mao.local_node import LocalNode
 
 
-def note_head(node: LocalNode, name: str) -> bool:
+def sweep(node: LocalNode) -> None:
+    """Remember what an earlier life of this node published last, and was killed before it could remember it."""
+    for path in node.workspace.datasets.glob("*.git"):
+        note_head(node, path.name.removesuffix(".git"), just_now=False)
+
+
+def note_head(node: LocalNode, name: str, *, just_now: bool = True) -> bool:
     """Remember the newest commit of a dataset that is known here; whether the cluster is to be told of it.
 
     Nobody is asked, and nothing is raised: who has published must not wait for the registry, nor fail by it.
     """
-    with suppress(DatasetNotFound, RegistryUnavailable, DiskFull):
+    with suppress(DatasetNotFound, RegistryUnavailable, DiskFull, OSError):
         dataset = find_dataset(node, name)
-        tip = node.cache(dataset.name, dataset.url).tip()
+        cache = node.cache(dataset.name, dataset.url)
+        tip = cache.tip()
         if tip is None or tip.commit is None or tip.commit == dataset.head:
             return False
         known = node.kept.head(dataset.name)
         # What was told once is not told again: another node may have told of a newer one since.
         if known is None or known.commit != tip.commit or dataset.head is None:
-            node.kept.remember(dataset.name, Head(tip.commit, dataset.head, now()))
+            # What another node has told since then is known by its moment alone.
+            earlier = Head(tip.commit, known.commit if known else None, cache.remembered_at())
+            head = Head(tip.commit, dataset.head, now()) if just_now else earlier
+            node.kept.remember(dataset.name, head)
             return True
     return False
 

@@ -73,6 +73,7 @@ class Daemon:
         running.sweep(self._node)
         building.sweep(self._node)
         publishing.sweep(self._node)
+        announcing.sweep(self._node)
         self._node.listen(self.wake)
         self._thread.start()
 

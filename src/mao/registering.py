@@ -10,7 +10,7 @@ from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
-from mao.reading import check_remote, read, resolve
+from mao.reading import Pinned, check_remote, read, resolve
 from mao.registry import Edit
 from mao.values import now
 
@@ -50,30 +50,14 @@ def register_tool(
     check_remote(node, url)
     check_may(node, asked=as_administrator)
     check_in_reach(node)
-    reading = read(node, url, resolve(node, url, ref))
-    definition = reading.definition
-    if name is not None and name.lower() != definition.name.lower():
-        raise NameDiffers(
-            f"The definition in {url} is of '{definition.name}', not '{name}'. Register it under its own name."
-        )
-    check_remote(node, definition.data.repo.remote)
-    tool = Tool(
-        name=definition.name,
-        url=url,
-        ref=reading.pinned.ref,
-        commit=reading.pinned.commit,
-        definition=definition,
-        dataset=definition.data.repo.name,
-        registered_by=node.config.node,
-        registered_at=now(),
-    )
+    tool = _read_tool(node, url, ref, name)
 
     def registration(look: Look) -> list[Edit]:
         present = look(tool_key(tool.name))
         if if_revision is None:
             if present is not None:
                 taken = Tool.model_validate_json(present.value)
-                seen(node, taken, url, reading.pinned)
+                seen(node, taken, url, Pinned(tool.ref, tool.commit))
                 raise NameTaken(
                     f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
                     f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
@@ -87,6 +71,26 @@ def register_tool(
         return [_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
 
     return Tool.model_validate_json(written(node, registration)[-1].value or b"")
+
+
+def _read_tool(node: LocalNode, url: str, ref: str | None, name: str | None) -> Tool:
+    reading = read(node, url, resolve(node, url, ref))
+    definition = reading.definition
+    if name is not None and name.lower() != definition.name.lower():
+        raise NameDiffers(
+            f"The definition in {url} is of '{definition.name}', not '{name}'. Register it under its own name."
+        )
+    check_remote(node, definition.data.repo.remote)
+    return Tool(
+        name=definition.name,
+        url=url,
+        ref=reading.pinned.ref,
+        commit=reading.pinned.commit,
+        definition=definition,
+        dataset=definition.data.repo.name,
+        registered_by=node.config.node,
+        registered_at=now(),
+    )
 
 
 def _edit(present: Entry | None, value: Tool | Dataset) -> Edit:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cli.place import Place, another_tool
+import click
+
+from cli.place import EVERY, Place, another_tool
+from mao.alarm import AlarmKind
 from support import commit, git
 
 if TYPE_CHECKING:
@@ -21,6 +24,12 @@ def moved(place: Place, tmp_path: Path, name: str) -> str:
     assert done.returncode == 4
     assert newest in done.stderr
     return newest
+
+
+def test_alarms_of_every_kind_can_be_asked_for() -> None:
+    (kind,) = [option for option in EVERY["alarm", "list"].params if option.name == "kind"]
+    assert isinstance(kind.type, click.Choice)
+    assert set(kind.type.choices) == set(AlarmKind)
 
 
 def test_alarms_are_listed_and_their_tools_marked(own_place: Place, tmp_path: Path) -> None:

@@ -32,6 +32,17 @@ def test_a_dataset_is_registered_listed_shown_and_withdrawn(place: Place, tmp_pa
     assert place.mao("dataset", "show", "river").returncode == 3
 
 
+def test_a_dataset_is_replaced(place: Place, tmp_path: Path) -> None:
+    place.mao.ok("dataset", "register", "lake", str(bare(tmp_path / "a.git")))
+    other = bare(tmp_path / "b.git")
+    done = place.mao.ok("dataset", "register", "lake", str(other), "--replace", "--description", "Levels")
+    assert "Replaced the dataset 'lake'" in done.stderr
+    shown = place.mao.json("dataset", "show", "lake")
+    assert (shown["url"], shown["description"]) == (str(other), "Levels")
+    assert place.mao("dataset", "withdraw", "lake", "--as-administrator").returncode == 7
+    place.mao.ok("dataset", "withdraw", "lake")
+
+
 def test_a_dataset_that_tools_publish_to_is_not_withdrawn(place: Place) -> None:
     done = place.mao("dataset", "withdraw", "probe-data")
     assert done.returncode == 4

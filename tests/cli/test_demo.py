@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from mao.cli.demo import examples
+from etcd_cluster import need_etcd
+from mao.cli.stage import examples
 from support import PATIENCE, processes_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def demo(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=4 * PATIENCE,
         check=False,
     )
 
@@ -58,11 +59,28 @@ def test_the_demo_can_be_kept(tmp_path: Path) -> None:
     done = demo(tmp_path, "--keep")
     assert done.returncode == 0, done.stderr
     (place,) = tmp_path.iterdir()
-    assert f"MAO_NODE__HOME={place}/home" in done.stdout
-    assert list((place / "home" / "clones" / "python-census-data").glob("census/*/*/*.csv"))
+    assert f"MAO_NODE__HOME={place}/demo" in done.stdout
+    assert list((place / "demo" / "clones" / "python-census-data").glob("census/*/*/*.csv"))
     assert processes_of(tmp_path) == []
 
 
 def test_the_examples_are_found() -> None:
     assert (examples() / "hello-world" / "mao.yaml").is_file()
     assert (examples() / "python-census" / "census.py").is_file()
+
+
+def test_the_demo_of_a_cluster_registers_on_one_node_runs_on_another_and_clones_on_a_third(tmp_path: Path) -> None:
+    need_etcd()
+    done = demo(tmp_path, "--cluster")
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = re.findall(r"^([abc])\$ mao (\w+ ?\w*)", done.stdout, re.MULTILINE)
+    assert [(node, words) for node, words in steps if words.split()[0] in {"tool", "dataset"}] == [
+        ("a", "tool register"),
+        ("b", "tool search"),
+        ("b", "tool install"),
+        ("a", "tool run"),
+        ("c", "dataset clone"),
+    ]
+    assert re.search(r"^ +MAO-Node: b$", done.stdout, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []

@@ -39,6 +39,7 @@ def test_all_that_the_interfaces_name_is_there() -> None:
         "dataset": "list register show clone refresh clones remove withdraw",
         "definition": "new check",
         "config": "show",
+        "alarm": "list",
     }
     for noun, verbs in nouns.items():
         for verb in verbs.split():

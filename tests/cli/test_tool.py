@@ -93,3 +93,13 @@ def test_a_tool_is_shown_and_withdrawn(place: Place, tmp_path: Path) -> None:
     assert re.search(r"^commands +Write A1 A2: A command$", shown, re.MULTILINE)
     place.mao.ok("tool", "withdraw", "shown")
     assert place.mao("tool", "show", "shown").returncode == 3
+
+
+def test_what_another_node_registered_needs_an_administrator(place: Place, tmp_path: Path) -> None:
+    repository = another_tool(tmp_path, "owned")
+    place.mao.ok("tool", "register", str(repository))
+
+    for command in (("tool", "withdraw", "owned"), ("tool", "register", str(repository), "--replace")):
+        done = place.mao(*command, "--as-administrator")
+        assert (done.returncode, "node.administrator = true" in done.stderr) == (7, True), done.stderr
+    place.mao.ok("tool", "withdraw", "owned")

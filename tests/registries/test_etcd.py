@@ -23,9 +23,11 @@ from watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from etcd_cluster import EtcdCluster
     from mao.registry import Registry
+    from support import ServedNode
 
     Connect = Callable[[Sequence[str]], EtcdRegistry]
 
@@ -135,11 +137,13 @@ def test_a_watch_says_when_it_is_behind_what_was_compacted(etcd: EtcdCluster, co
     etcd.empty()
     registry = connect(etcd.endpoints)
     made = put_many(registry, "/")
-    members.compact(registry._client, made[9].revision)
-    for behind in (1, made[7].revision):
+    gone = delete(registry, made[-1].key, if_revision=made[-1].revision)
+    members.compact(registry._client, gone)
+    for behind in (1, made[7].revision, made[-1].revision):
         with pytest.raises(StaleRevision, match=f"revision {behind} are no longer kept"):
             next(registry.watch("/", after=behind))
-    assert next(registry.watch("/", after=made[8].revision)).changes == tuple(made[9:])
+    again = put_many(registry, "/again/")
+    assert next(registry.watch("/", after=gone)).changes == tuple(again)
 
 
 def test_a_mirror_misses_nothing_of_what_was_compacted_while_its_member_was_away(
@@ -325,6 +329,16 @@ def _all_go_on(writers: list[Writer], before: list[int]) -> None:
         lambda: all(len(w.acknowledged) > count + 5 for w, count in zip(writers, before, strict=True)),
         "all writers go on",
     )
+
+
+def test_nodes_with_the_same_etcd_share_their_tools(
+    etcd: EtcdCluster, serve: Callable[..., ServedNode], tool: Path
+) -> None:
+    etcd.empty()
+    one, other = (serve(name, MAO_REGISTRY__URL=etcd.url) for name in ("alpha", "beta"))
+    one.api("POST", "/tools", {"url": str(tool)})
+    found = eventually(lambda: other.api("GET", "/tools")["items"], "the tool is known everywhere")
+    assert [(known["name"], known["registered_by"]) for known in found] == [("probe", "alpha")]
 
 
 def test_who_has_chosen_no_etcd_does_not_load_grpc() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from support import commit, git, tool_files
+from support import commit, eventually, git, tool_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,58 @@ def test_a_tool_is_replaced_by_who_has_seen_what_it_replaces(served: Serving, to
         reply = served.request("DELETE", "/api/v1/tools/probe", headers={"If-Match": nonsense})
         assert (reply.status, reply.json["code"]) == (422, "bad-body"), nonsense
     assert served.request("DELETE", "/api/v1/tools/probe", headers={"If-Match": replaced.headers["etag"]}).status == 204
+
+
+def test_a_dataset_is_replaced_by_who_has_seen_what_it_replaces(served: Serving, remote: Path) -> None:
+    body = {"name": "mine", "url": str(remote), "description": "old"}
+    tag = served.request("POST", "/api/v1/datasets", body).headers["etag"]
+
+    replaced = served.request("POST", "/api/v1/datasets", body | {"description": "new"}, {"If-Match": tag})
+
+    assert (replaced.status, replaced.json["description"]) == (200, "new")
+    stale = served.request("POST", "/api/v1/datasets", body, {"If-Match": tag})
+    assert (stale.status, stale.json["code"]) == (409, "stale-revision")
+    stale = served.request("DELETE", "/api/v1/datasets/mine", headers={"If-Match": tag})
+    assert (stale.status, stale.json["code"]) == (409, "stale-revision")
+
+
+def test_who_is_no_administrator_is_denied_with_how_to_become_one(served: Serving, tool: Path) -> None:
+    served.api("POST", "/tools", {"url": str(tool)})
+    asked = "as_administrator=true"
+
+    for method, path, body in (
+        ("POST", f"/tools?{asked}", {"url": str(tool)}),
+        ("POST", f"/datasets?{asked}", {"name": "mine", "url": str(tool)}),
+        ("DELETE", f"/tools/probe?{asked}", None),
+        ("DELETE", f"/datasets/probe-data?{asked}", None),
+    ):
+        reply = served.request(method, f"/api/v1{path}", body)
+        assert (reply.status, reply.json["code"]) == (403, "denied"), path
+        assert "node.administrator = true" in reply.json["detail"]
+
+
+def test_what_is_too_large_for_the_registry_is_refused_with_the_limit(served: Serving, remote: Path) -> None:
+    body = {"name": "mine", "url": str(remote), "description": "x" * 1_500_001}
+
+    reply = served.request("POST", "/api/v1/datasets", body)
+
+    assert (reply.status, reply.json["code"]) == (422, "value-too-large")
+    assert "1500000" in reply.json["detail"]
+
+
+def test_answers_from_the_registry_say_how_old_they_are(served: Serving, tool: Path) -> None:
+    served.api("POST", "/tools", {"url": str(tool)})
+
+    for path in (
+        "/api/v1/tools",
+        "/api/v1/tools?search=probe",
+        "/api/v1/tools/probe",
+        "/api/v1/datasets",
+        "/api/v1/datasets/probe-data",
+        "/regtools",
+        "/datasets",
+    ):
+        eventually(lambda path=path: served.request("GET", path).headers["x-mao-registry-age"] == "0")  # type: ignore[misc]  # mypy cannot infer it
 
 
 def test_datasets_are_registered_found_and_withdrawn(served: Serving, remote: Path, tmp_path: Path) -> None:

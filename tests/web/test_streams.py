@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from etcd_cluster import EtcdCluster
     from serving import SentEvent
 
 
@@ -101,3 +102,19 @@ def test_a_follower_that_goes_away_leaves_nothing_behind(served: Serving) -> Non
         stream.close()  # type: ignore[attr-defined]  # it is a generator
 
     eventually(lambda: len(state.tasks) == 0, "the server has ended the streams")
+
+
+def test_who_resumes_between_two_changes_of_one_write_gets_both(tmp_path: Path, tool: Path, etcd: EtcdCluster) -> None:
+    etcd.empty()
+    with serving(tmp_path / "home", registry__url=etcd.url) as node:
+        first = next(follow(node, "/events"))
+        node.api("POST", "/tools", {"url": str(tool)})  # etcd gives the tool and its dataset one revision
+        stream = follow(node, "/events", first.id)
+        told = [until(stream, "dataset"), next(stream)]
+
+        for last, wanted in ((first, told), (told[0], told), (told[1], [])):
+            again = follow(node, "/events", last.id)
+            assert next(again).event == "hello"
+            assert [next(again) for _ in wanted] == wanted
+        node.api("DELETE", "/tools/probe")
+        assert (until(again, "tool", "gone").event, until(again, "dataset").event) == ("tool", "dataset")

@@ -69,6 +69,8 @@ def _remember_node(context: click.Context, _parameter: click.Parameter, value: s
 
 def _tell_age(client: Client) -> None:
     """Say so if what was shown of the registry is old."""
+    if not client.registry_age:
+        return
     from mao.registry import STALE
 
     if client.registry_age > STALE:

@@ -23,8 +23,8 @@ A = TypeVar("A", bound="Message")
 
 _ANSWER = 2.0
 """Seconds that one member gets for an answer."""
-_PATIENCE = 6.0
-"""Seconds until it is given up: two elections with etcd's own settings."""
+_PATIENCE = 5.0
+"""Seconds in which attempts are begun: two elections with etcd's own settings."""
 _PAUSE = 0.1
 _OF_THE_MEMBER = ("/etcdserverpb.Cluster/", "/etcdserverpb.Maintenance/")
 _OPTIONS = (
@@ -34,7 +34,7 @@ _OPTIONS = (
     # A member that is back is found quickly. One connection for each client, so that none waits as another one must.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.min_reconnect_backoff_ms", 2000),  # also the time that a connection may take
+    ("grpc.min_reconnect_backoff_ms", 1500),  # what a connection may take: less than an answer, so that it can be told
     ("grpc.use_local_subchannel_pool", 1),
     # etcd takes no pings more often than every five seconds.
     ("grpc.keepalive_time_ms", 10_000),
@@ -95,10 +95,10 @@ class EtcdClient:
         """
         deadline = time.monotonic() + _PATIENCE
         reasons: dict[str, Failed] = {}
-        while (left := deadline - time.monotonic()) > 0:
+        while time.monotonic() < deadline:
             for endpoint in self.in_order():
                 try:
-                    found = self.attempt(endpoint, path, request, answer, min(_ANSWER, left))
+                    found = self.attempt(endpoint, path, request, answer, _ANSWER)
                 except Failed as error:
                     self._raise_final(path, error)
                     reasons[endpoint] = error
@@ -107,7 +107,7 @@ class EtcdClient:
                 else:
                     self._preferred = self.endpoints.index(endpoint)
                     return found
-                if (left := deadline - time.monotonic()) <= 0:
+                if time.monotonic() >= deadline:
                     break
             if _are_hopeless(reasons) or self._closed:
                 break
