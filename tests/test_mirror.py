@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keys import delete, put
-from mao.errors import StaleRevision
+from mao.errors import RegistryUnavailable, StaleRevision
 from mao.kept_mirror import Copy, KeptMirror
 from mao.mirror import PREFIX, Mirror
 from mao.registries.sqlite import SqliteRegistry
@@ -82,6 +82,24 @@ def test_a_mirror_of_more_than_a_page_is_whole(registry: SqliteRegistry) -> None
         put(registry, f"{PREFIX}tools/{number:05}", b"", if_revision=0)
     mirror = Mirror(registry, lambda _: None)
     assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(1100)]
+
+
+class Narrow(SqliteRegistry):
+    """A registry behind a connection through which no large page comes in time."""
+
+    def entries(self, prefix: str, *, after: str = "", limit: int = 1000) -> tuple[list[Entry], int]:
+        if limit > 1000:
+            raise RegistryUnavailable("The registry does not answer.")
+        return super().entries(prefix, after=after, limit=limit)
+
+
+def test_a_mirror_that_gets_no_large_pages_takes_small_ones(tmp_path: Path) -> None:
+    registry = Narrow(tmp_path / "registry.sqlite")
+    for first in range(0, 2500, 100):
+        registry.write(*(Edit(f"{PREFIX}tools/{n:05}", b"", 0) for n in range(first, first + 100)))
+    mirror = Mirror(registry, lambda _: None)
+    assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(2500)]
+    mirror.close()
 
 
 def test_who_changed_something_reads_it_back(registry: SqliteRegistry, mirror: Mirror) -> None:
