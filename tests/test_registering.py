@@ -9,7 +9,7 @@ import pytest
 from conftest import settings
 from keys import put
 from mao import announcing, registering
-from mao.catalogue import Dataset, Tool
+from mao.catalogue import TOOLS, Dataset, Tool
 from mao.errors import (
     BadDefinition,
     BadName,
@@ -192,7 +192,7 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
     for thread in threads:
         thread.join()
 
-    assert [tool.name for tool in registering.tools(node)] == names
+    assert registering.names(node, TOOLS) == names
     assert sorted(registering.find_dataset(node, "common").produced_by) == names
 
 
