@@ -140,6 +140,7 @@ def the_command_line_says_so(node: ServedNode) -> None:
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "more", "probe"]
     for command in (("tool", "search", "pro"), ("tool", "show", "probe"), ("dataset", "list")):
         assert "stale" in mao(node, *command).stderr
+    assert "the registry has been away for" in mao(node, "doctor").stdout
 
 
 def test_a_node_that_starts_while_its_registry_is_away_goes_by_what_it_knew(
