@@ -51,6 +51,22 @@ def test_what_was_stored_is_there_when_it_is_opened_again(kept: KeptMirror, path
     again.close()
 
 
+@pytest.mark.parametrize("at", [0, 4096])
+def test_a_copy_that_is_damaged_is_made_anew(kept: KeptMirror, path: Path, at: int) -> None:
+    kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
+    kept.close()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 4096)
+
+    again = KeptMirror(path, ETCD)
+
+    assert again.copy() is None
+    again.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
+    assert again.copy() is not None
+    again.close()
+
+
 def test_a_copy_of_another_registry_is_forgotten(kept: KeptMirror, path: Path) -> None:
     kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
     kept.close()

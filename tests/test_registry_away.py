@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from conftest import settings
@@ -382,3 +384,18 @@ def one_wins_by_the_api(nodes: dict[str, ServedNode], repositories: dict[str, Pa
     for path in ("/tools/probe", f"/datasets/{winner}-data"):
         nodes[winner].api("DELETE", path)
     eventually(lambda: not names(nodes[loser]) and not names(nodes[loser], "datasets"))
+
+
+def test_a_node_whose_registry_is_none_says_so_once(serve: Callable[..., ServedNode]) -> None:
+    with futures.ThreadPoolExecutor() as pool:
+        other = grpc.server(pool)
+        port = other.add_insecure_port("127.0.0.1:0")
+        other.start()
+        try:
+            node = serve("alpha", MAO_REGISTRY__URL=f"etcd://127.0.0.1:{port}")
+            reply = node.request("GET", "/api/v1/tools")
+            assert (reply.status, "Method not found" in reply.json["detail"]) == (503, True), reply.body
+        finally:
+            other.stop(None)
+    log = (node.home.parent / f"{node.home.name}.log").read_text()
+    assert (log.count("the registry is away"), log.count("Traceback")) == (1, 0), log

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
 
 from mao.registry import Change, Entry
 from mao.sqlite import SqliteFile
@@ -12,6 +15,8 @@ from mao.values import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+log = logging.getLogger("mao.kept_mirror")
 
 _MIGRATIONS = (
     """
@@ -61,7 +66,7 @@ class KeptMirror:
     """
 
     def __init__(self, path: Path, registry: str) -> None:
-        self._file = SqliteFile(path, _MIGRATIONS)
+        self._file = _sound(path) or SqliteFile(path, _MIGRATIONS)
         self._registry = registry
         with self._file.transaction(flush=False):
             if self._file.rows("SELECT 1 FROM copies WHERE registry != ?", registry):
@@ -123,3 +128,20 @@ class KeptMirror:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _sound(path: Path) -> SqliteFile | None:
+    """The file; None if it was damaged, and is gone: the registry tells all of it again, caches of datasets the heads."""
+    try:
+        file = SqliteFile(path, _MIGRATIONS)
+        (found,) = file.rows("PRAGMA quick_check(1)")[0]
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        found = str(error)
+    else:
+        if found == "ok":
+            return file
+        file.close()
+    log.warning("%s is damaged (%s), and made anew", path, found)
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    return None

@@ -14,7 +14,7 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mao.errors import DiskFull, RegistryUnavailable, StaleRevision
+from mao.errors import DiskFull, MaoError, RegistryUnavailable, StaleRevision
 from mao.registry import Change, Entry, Progress
 
 if TYPE_CHECKING:
@@ -83,15 +83,17 @@ class Mirror:
         while not self._closing.is_set():
             try:
                 self._list_anew()
+                self._trouble = ""
                 self._tried.set()
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
-            except RegistryUnavailable as error:
-                self._trouble = error.detail
             except StaleRevision as error:
                 log.warning("the registry is listed anew: %s", error.detail)
-            except Exception:  # whatever it was, it must not be the last that is heard of the registry
-                if not self._closing.is_set():
+            except MaoError as error:  # it is away, full, or no registry
+                self._trouble = error.detail
+            except Exception as error:  # whatever it was, it must not be the last that is heard of the registry
+                if not self._closing.is_set() and self._trouble != (trouble := f"{type(error).__name__}: {error}"):
+                    self._trouble = trouble
                     log.exception("following the registry failed; it is listed anew")
             else:
                 return
