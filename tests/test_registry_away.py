@@ -268,6 +268,23 @@ def test_a_registry_that_was_set_back_is_told_of_to_who_follows(
     assert {"hello", "tool", "dataset"} == {next(again).event for _ in range(5)}
 
 
+def test_a_registry_that_was_set_back_is_told_anew_what_was_published_last(
+    serve: Callable[..., ServedNode], own_etcd: Callable[..., EtcdCluster], tool: Path, remote: Path, tmp_path: Path
+) -> None:
+    etcd = own_etcd(size=1)
+    node = serve("alpha", MAO_REGISTRY__URL=etcd.url)
+    node.install(tool)
+    etcd.etcdctl("snapshot", "save", str(tmp_path / "snapshot"))
+    node.finished(node.run("Write", "1"), "succeeded")
+    newest = git("rev-parse", "main", cwd=remote)
+    eventually(lambda: node.api("GET", "/datasets/probe-data")["head"] == newest)
+
+    etcd.kill(0)
+    set_back(etcd, tmp_path / "snapshot")
+
+    eventually(lambda: newest in etcd.etcdctl("get", "/mao/v1/datasets/probe-data"))
+
+
 def set_back(etcd: EtcdCluster, snapshot: Path) -> None:
     """Start the only member anew from a snapshot."""
     shutil.rmtree(etcd.data(0))

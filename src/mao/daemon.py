@@ -52,6 +52,7 @@ class Daemon:
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
         self._is_away = False
+        self._base = node.kept.base()
         self._turns: dict[str, float] = {}  # when to look at the tag of each tool
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
@@ -142,6 +143,9 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             checking.end_outdated(node)
+            if (base := node.kept.base()) != self._base:  # set back, it may not know what it was told
+                self._base = base
+                self._do(self._remote, ("node", "heads"), lambda node, _: announcing.sweep(node), "heads")
             for dataset in node.kept.untold():
                 self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 

@@ -72,6 +72,7 @@ class KeptMirror:
             if self._file.rows("SELECT 1 FROM copies WHERE registry != ?", registry):
                 self._file.rows("DELETE FROM entries")
                 self._file.rows("DELETE FROM copies")
+                self._file.rows("DELETE FROM heads WHERE told")
 
     def copy(self) -> Copy | None:
         """What was stored last; None if that registry has never been listed."""
@@ -84,10 +85,14 @@ class KeptMirror:
     def store(self, changes: Iterable[Change], revision: int, base: int, moment: float) -> None:
         """Bring the copy to `revision`, all of it or nothing.
 
+        A registry that was set back, or is another one, may not know the heads that were told: they are forgotten.
+
         Raises:
             DiskFull: nothing was stored.
         """
         with self._file.transaction(flush=False):
+            if self.base() != base:
+                self._file.rows("DELETE FROM heads WHERE told")
             for change in changes:
                 if change.value is None:
                     self._file.rows("DELETE FROM entries WHERE key = ?", change.key)
@@ -97,6 +102,11 @@ class KeptMirror:
                     )
             self._file.rows("DELETE FROM copies")
             self._file.rows("INSERT INTO copies VALUES (?, ?, ?, ?)", self._registry, revision, base, moment)
+
+    def base(self) -> int | None:
+        """That of the copy; None if there is none."""
+        rows = self._file.rows("SELECT base FROM copies")
+        return int(str(rows[0][0])) if rows else None
 
     def remember(self, dataset: str, head: Head) -> None:
         """Keep what the cluster is to be told of a dataset, in place of what it was to be told before."""
@@ -131,7 +141,7 @@ class KeptMirror:
 
 
 def _sound(path: Path) -> SqliteFile | None:
-    """The file; None if it was damaged, and is gone: the registry tells all of it again, caches of datasets the heads."""
+    """The file; None if it was damaged and is gone: the registry tells all again, the caches of datasets their heads."""
     try:
         file = SqliteFile(path, _MIGRATIONS)
         (found,) = file.rows("PRAGMA quick_check(1)")[0]
