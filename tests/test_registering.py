@@ -307,6 +307,16 @@ def test_what_another_node_registered_is_its_own(node: LocalNode, tool: Path, re
     assert contents(node) == before
 
 
+def test_a_node_whose_name_is_written_otherwise_is_the_same_node(node: LocalNode, tool: Path) -> None:
+    registering.register_tool(node, str(tool))
+    node.config.values["node.name"] = "Alpha"
+
+    registering.withdraw_tool(node, "probe")
+    registering.withdraw_dataset(node, "probe-data")
+
+    assert contents(node) == {}
+
+
 def test_who_asks_as_administrator_and_is_none_is_told_how_to_become_one(
     node: LocalNode, tool: Path, remote: Path
 ) -> None:
