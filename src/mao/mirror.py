@@ -31,6 +31,8 @@ _IN_TOUCH = 2.0
 """Seconds within which a registry that is in touch says something (`Registry.watch`)."""
 _BEGIN = 2.0
 """Seconds that the registry gets at the start of a node that has a copy of it."""
+_PAGE, _SMALLEST_PAGE = 1000, 16
+"""Entries that are listed at once, and how few if they do not come: the line may be too slow for more."""
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
 _KEEP = 5.0
@@ -64,6 +66,7 @@ class Mirror:
         self._closing = threading.Event()
         self._cached: dict[str, tuple[int, Any]] = {}
         self._trouble = ""
+        self._page = _PAGE
         self._by_key: dict[str, Entry] = {}
         self._keys: list[str] = []
         self.revision = self._base = self._log_from = 0
@@ -83,14 +86,14 @@ class Mirror:
         while not self._closing.is_set():
             try:
                 self._list_anew()
-                self._trouble = ""
+                self._trouble, self._page = "", _PAGE
                 self._tried.set()
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
             except StaleRevision as error:
                 log.warning("the registry is listed anew: %s", error.detail)
             except MaoError as error:  # it is away, full, or no registry
-                self._trouble = error.detail
+                self._trouble, self._page = error.detail, max(_SMALLEST_PAGE, self._page // 4)
             except Exception as error:  # whatever it was, it must not be the last that is heard of the registry
                 if not self._closing.is_set() and self._trouble != (trouble := f"{type(error).__name__}: {error}"):
                     self._trouble = trouble
@@ -127,10 +130,10 @@ class Mirror:
         A change between two pages comes again by the watch: until then it is known as if it had come with the first.
         """
         found: dict[str, Entry] = {}
-        page, first = self._registry.entries(PREFIX)
+        page, first = self._registry.entries(PREFIX, limit=self._page)
         while page:
             found |= {e.key: e if e.revision <= first else Entry(e.key, e.value, first) for e in page}
-            page, _ = self._registry.entries(PREFIX, after=page[-1].key)
+            page, _ = self._registry.entries(PREFIX, after=page[-1].key, limit=self._page)
         return found, first
 
     def _take(self, progress: Progress) -> None:
