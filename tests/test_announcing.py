@@ -9,10 +9,12 @@ from keys import put
 from mao import announcing, registering
 from mao.bare_cache import Tip
 from mao.catalogue import Dataset, dataset_key
+from mao.daemon import Daemon
 from mao.errors import OutsideFailed
 from mao.kept_mirror import Head
+from mao.registry import LARGEST_WRITE
 from mao.values import now
-from support import commit, git
+from support import commit, eventually, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,6 +106,26 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
     announcing.announce_head(node, "data")
 
     assert registering.find_dataset(node, "data").head == MINE
+
+
+def test_a_head_that_the_registry_does_not_take_is_tried_again_and_told_of_in_the_log_once(
+    node: LocalNode, remote: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registering.register_dataset(node, "data", str(remote), "x" * (LARGEST_WRITE - 400))
+    told_by_another(node, None, 0)
+    node.kept.remember("data", Head(MINE * 8, None, now()))
+    daemon = Daemon(node)
+    daemon.start()
+    try:
+        for _ in range(3):
+            eventually(lambda: daemon._not_before)
+            daemon._not_before.clear()
+            daemon.wake()
+    finally:
+        daemon.stop()
+    said = [record.message for record in caplog.records if record.name == "mao.daemon"]
+    assert len(said) == 1
+    assert said[0].startswith("head data: ")
 
 
 def test_the_head_of_a_dataset_that_was_withdrawn_is_dropped(node: LocalNode, dataset: Dataset) -> None:
