@@ -37,8 +37,9 @@ _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
 _KEEP = 5.0
 """Seconds after which it is stored that the registry was in touch, though nothing has changed."""
-_CATCH_UP = 5.0
-"""Seconds until what was written to the registry has come back from it, or will not so soon."""
+_CATCH_UP = 15.0
+"""Seconds until what was written to the registry has come back from it, or will not so soon. The watch needs five to
+find another member if two of five are cut off, and more if they have much to do."""
 _LONGEST_END = 10.0
 """Seconds that the thread may take to end; it could be listing a registry that does not answer."""
 _REMEMBERED = 10_000
