@@ -9,7 +9,7 @@ import pytest
 from conftest import settings
 from keys import put
 from mao import announcing, registering
-from mao.catalogue import Dataset, Tool
+from mao.catalogue import TOOLS, Dataset, Tool
 from mao.errors import (
     BadDefinition,
     BadName,
@@ -192,14 +192,8 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
     for thread in threads:
         thread.join()
 
-    assert [registering.find_tool(node, name).name for name in names] == names
+    assert registering.names(node, TOOLS) == names
     assert sorted(registering.find_dataset(node, "common").produced_by) == names
-
-
-def test_what_a_name_was_meant_to_be_is_found_without_reading_every_definition(node: LocalNode) -> None:
-    node.mirror.catch_up(put(node.registry, "/mao/v1/tools/probe", b'{"name": "Probe"}', if_revision=0))
-    with pytest.raises(ToolNotFound, match="did you mean 'Probe'"):
-        registering.find_tool(node, "prob")
 
 
 def test_replacing_needs_the_revision_that_was_read(node: LocalNode, tool: Path, remote: Path, tmp_path: Path) -> None:
