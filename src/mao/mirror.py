@@ -34,9 +34,9 @@ _BEGIN = 2.0
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
 _SMALLEST_PAGE, _PAGE, _LARGEST_PAGE = 16, 1000, 20_000
-"""How many entries are asked for at once; fewer if they do not come, as the line may be slow; more if they come quickly,
-as etcd 3.4 goes through all that is left for each page: a list of 200,000 takes it a second in large pages, and seven in
-small ones."""
+"""How many entries are asked for at once. Fewer if they do not come: the line may be slow. More if they come quickly:
+etcd 3.4 goes through all that is left for each page, and takes a second for a list of 200,000 in large pages, and seven
+in small ones."""
 _QUICK = 0.25
 """Seconds; a page of twice as much still comes long before it would be given up."""
 _KEEP = 5.0
