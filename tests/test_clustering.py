@@ -431,6 +431,16 @@ def test_a_beginning_that_was_killed_goes_on(site: Callable[..., Site], tmp_path
     settled(alpha, 1)
 
 
+def test_a_beginning_whose_member_died_as_it_was_born_goes_on(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.mao("cluster", "init", *alpha.place, crash_at="init: moved")
+    alpha.kill_member()
+    for path in (alpha.directory.member.data / "member" / "wal").glob("*.wal"):
+        path.write_bytes(b"begun, and no more")
+    alpha.init()
+    settled(alpha, 1)
+
+
 @pytest.mark.parametrize("step", [step for step in STEPS_OF_CLUSTERS if step.startswith("join")])
 def test_a_joining_that_was_killed_goes_on(site: Callable[..., Site], tmp_path: Path, step: str) -> None:
     alpha, beta = site("alpha"), site("beta")

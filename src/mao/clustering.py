@@ -74,8 +74,11 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
         _check_member(directory, directory.authority_fingerprint())
         directory.prepare()
         directory.found_authority(f"MAO cluster begun by {config.node}"[: certificates.LONGEST_NAME])
-        if directory.member.has_data:
+        if directory.settings.exists():
             at = directory.member.listening() or at
+        else:
+            directory.member.stop()
+            directory.member.set_data_aside()  # an etcd that was killed as it began never answers; all is here still
         csr = certificates.request(directory.key.read_bytes(), config.node)
         directory.give_name(config.node, certificates.key_fingerprint(csr))
         write_durably(directory.certificate, directory.sign(csr, config.node, (at.host,)))
