@@ -11,134 +11,58 @@ idle; `mao --version` and `mao tool list` at most 5 and 8 of `python -c pass`; a
 from __future__ import annotations
 
 import argparse
-import http.client
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import psutil
 
-from mao.catalogue import Tool, tool_key
-from mao.definition_file import load
+from floors import Connection, listed
+from mao.catalogue import TOOLS, Tool
 from mao.installation import Attempt, Installation, InstallationState, Step
 from mao.registries.sqlite import SqliteRegistry
-from mao.registry import Edit
 from mao.store import Store
 from mao.values import new_id, now
-from support import ServedNode, bare, commit, eventually, free_port, tool_files
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BARE = """
-import sys, uvicorn
-body = open(sys.argv[2], "rb").read()
-async def app(scope, receive, send):
-    if scope["type"] == "http":
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False, http="httptools", lifespan="off")
-"""
-
-
-class Connection:
-    """A kept connection to a server on loopback."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
-
-    def get(self, path: str) -> tuple[float, bytes]:
-        begun = time.perf_counter()
-        self._connection.request("GET", path)
-        body = self._connection.getresponse().read()
-        return time.perf_counter() - begun, body
+from registrations import fill
+from support import ServedNode, bare, commit, eventually, tool_files
 
 
 def prepare(home: Path, tools: int) -> None:
     """A node's home with so many registered tools, 100 of them installed."""
     home.mkdir()
     registry, store = SqliteRegistry(home / "registry.sqlite"), Store(home / "store.sqlite")
-    for i in range(tools):
-        name = f"tool-{i:05d}"
-        definition = load(tool_files("https://example.org/data.git", name=name)["mao.yaml"])
-        moment = now()
-        tool = Tool(
-            name=name,
-            url=f"https://example.org/{name}.git",
-            ref="refs/heads/main",
-            commit="0" * 40,
-            definition=definition,
-            dataset=f"{name}-data",
-            registered_by="alpha",
-            registered_at=moment,
+    fill(registry, tools)
+    for entry in registry.entries(TOOLS, limit=100)[0]:  # as the goal has it
+        tool = Tool.model_validate_json(entry.value)
+        attempt = Attempt(
+            id=new_id(),
+            commit=tool.commit,
+            url=tool.url,
+            ref=tool.ref,
+            definition=tool.definition,
+            step=Step.DONE,
+            started_at=now(),
         )
-        registry.write(Edit(tool_key(name), tool.model_dump_json(by_alias=True).encode(), 0))
-        if i < 100:  # as the goal has it
-            attempt = Attempt(
-                id=new_id(),
-                commit="0" * 40,
+        store.save(
+            Installation(
+                tool=tool.name,
+                state=InstallationState.INSTALLED,
+                commit=tool.commit,
+                definition=tool.definition,
                 url=tool.url,
-                ref=tool.ref,
-                definition=definition,
-                step=Step.DONE,
-                started_at=moment,
+                dataset=tool.dataset,
+                tree=attempt.id,
+                installed_at=attempt.started_at,
+                attempt=attempt,
             )
-            store.save(
-                Installation(
-                    tool=name,
-                    state=InstallationState.INSTALLED,
-                    commit="0" * 40,
-                    definition=definition,
-                    url=tool.url,
-                    dataset=tool.dataset,
-                    tree=attempt.id,
-                    installed_at=moment,
-                    attempt=attempt,
-                )
-            )
+        )
     registry.close()
     store.close()
-
-
-@contextmanager
-def bare_server(body: bytes) -> Iterator[int]:
-    port = free_port()
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
-        file.flush()
-        process = subprocess.Popen([sys.executable, "-c", BARE, str(port), file.name])
-        try:
-            eventually(lambda: _answers(port))
-            yield port
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        Connection(port).get("/")
-    except OSError:
-        return False
-    return True
-
-
-def ratio(node: ServedNode, path: str, requests: int) -> str:
-    own = Connection(node.port)
-    _, body = own.get(path)
-    with bare_server(body) as port:
-        floor = Connection(port)
-        pairs = [(floor.get(path)[0], own.get(path)[0]) for _ in range(requests + 50)][50:]
-    low, high = (statistics.median(side) * 1000 for side in zip(*pairs, strict=True))
-    return f"floor {low:6.2f} ms   node {high:6.2f} ms   ratio {statistics.median(b / a for a, b in pairs):.2f}"
 
 
 def p99(node: ServedNode, requests: int) -> float:
@@ -196,10 +120,10 @@ def main() -> None:
         small.stop()
         prepare(work / "large", arguments.tools)
         large = ServedNode(work / "large").start()
-        print(f"names of {arguments.tools:,} tools             {ratio(large, '/regtools', arguments.requests)}")
-        print(f"page of 50                          {ratio(large, '/api/v1/tools?page_size=50', arguments.requests)}")
-        helped = "/api/v1/installations/tool-00050/help"
-        print(f"help, 100 installed                 {ratio(large, helped, arguments.requests)}")
+        print(f"names of {arguments.tools:,} tools             {listed(large.port, '/regtools', arguments.requests)}")
+        page, helped = "/api/v1/tools?page_size=50", "/api/v1/installations/tool-000050/help"
+        print(f"page of 50                          {listed(large.port, page, arguments.requests)}")
+        print(f"help, 100 installed                 {listed(large.port, helped, arguments.requests)}")
         memory = psutil.Process(large.process.pid if large.process else 0).memory_info().rss / 1e6
         print(f"resident memory, {arguments.tools:,} tools      {memory:.0f} MB")
         large.stop()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import datasets
+from etcd_cluster import need_etcd
 from git_server import served
 from history import Made, faults
 from support import bare, git
@@ -144,3 +145,20 @@ def test_all_that_contending_publishers_publish_arrives() -> None:
 
     assert "all there, each once, in order: met" in printed
     assert "pushes per run" in printed
+
+
+def test_a_registry_in_etcd_is_compared_with_etcd_alone() -> None:
+    need_etcd()
+    printed = _benchmark("cluster.py", "--tools=60", "--requests=5", "--repeat=3")
+
+    assert printed.count("  goal: ") == 5, printed
+    assert "60 tools" in printed
+    assert "with etcd away" in printed
+
+
+def test_many_nodes_are_simulated_on_one_etcd() -> None:
+    need_etcd()
+    printed = _benchmark("leases.py", "--nodes=10", "--watches=4", "--lease=3", "--seconds=4", "--changes=2")
+
+    assert "10 nodes, 4 watches" in printed
+    assert "not told: 0" in printed, printed

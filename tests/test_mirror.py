@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cutting import Way
 from keys import delete, put
-from mao.errors import StaleRevision
+from mao.errors import RegistryUnavailable, StaleRevision
+from mao.etcd.client import EtcdClient
 from mao.kept_mirror import Copy, KeptMirror
 from mao.mirror import PREFIX, Mirror
+from mao.registries.etcd import EtcdRegistry
 from mao.registries.sqlite import SqliteRegistry
-from mao.registry import Change, Edit
+from mao.registry import Change, Edit, Entry
 from support import eventually, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from etcd_cluster import EtcdCluster
 
 PATIENCE = 60.0
 A, B, C = (PREFIX + f"tools/{name}" for name in "abc")
@@ -82,6 +87,24 @@ def test_a_mirror_of_more_than_a_page_is_whole(registry: SqliteRegistry) -> None
         put(registry, f"{PREFIX}tools/{number:05}", b"", if_revision=0)
     mirror = Mirror(registry, lambda _: None)
     assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(1100)]
+
+
+class Narrow(SqliteRegistry):
+    """A registry behind a connection through which no large page comes in time."""
+
+    def entries(self, prefix: str, *, after: str = "", limit: int = 1000) -> tuple[list[Entry], int]:
+        if limit > 1000:
+            raise RegistryUnavailable("The registry does not answer.")
+        return super().entries(prefix, after=after, limit=limit)
+
+
+def test_a_mirror_that_gets_no_large_pages_takes_small_ones(tmp_path: Path) -> None:
+    registry = Narrow(tmp_path / "registry.sqlite")
+    for first in range(0, 2500, 100):
+        registry.write(*(Edit(f"{PREFIX}tools/{n:05}", b"", 0) for n in range(first, first + 100)))
+    mirror = Mirror(registry, lambda _: None)
+    assert [entry.key for entry in mirror.entries(PREFIX)] == [f"{PREFIX}tools/{n:05}" for n in range(2500)]
+    mirror.close()
 
 
 def test_who_changed_something_reads_it_back(registry: SqliteRegistry, mirror: Mirror) -> None:
@@ -152,6 +175,29 @@ def test_an_answer_is_computed_again_only_when_something_has_changed(registry: S
     assert computed == [0, 1]
     assert mirror.cached("other", lambda: "x") == "x"
     assert mirror.cached("count", compute) == 1
+
+
+def test_what_is_computed_of_each_entry_is_computed_again_only_for_what_has_changed(
+    registry: SqliteRegistry, mirror: Mirror
+) -> None:
+    computed: list[str] = []
+
+    def compute(entry: Entry) -> bytes:
+        computed.append(entry.key)
+        return entry.value * 2
+
+    def each() -> dict[str, bytes]:
+        return {key: value for key, (_, value) in mirror.each("double", PREFIX + "tools/", compute).items()}
+
+    put(registry, B, b"b", if_revision=0)
+    mirror.catch_up(revision := put(registry, A, b"a", if_revision=0))
+    assert [each() for _ in range(2)] == [{A: b"aa", B: b"bb"}] * 2
+    put(registry, C, b"c", if_revision=0)
+    mirror.catch_up(put(registry, A, b"x", if_revision=revision))
+    assert list(each().items()) == [(A, b"xx"), (B, b"bb"), (C, b"cc")]
+    mirror.catch_up(delete(registry, B, if_revision=revision - 1))
+    assert each() == {A: b"xx", C: b"cc"}
+    assert computed == [A, B, A, C]
 
 
 def test_a_mirror_that_has_fallen_too_far_behind_lists_anew(tmp_path: Path) -> None:
@@ -288,6 +334,21 @@ def test_who_is_far_behind_is_told_of_all_that_there_is(registry: SqliteRegistry
     assert {change.key for change in mirror.changed_since(first)[0]} == {B, *keys}
     assert {change.key for change in mirror.changed_since(0)[0]} == {A, B, *keys}
     assert [change.key for change in mirror.changed_since(last - 1)[0]] == [keys[-1]]
+
+
+def test_a_registry_behind_a_slow_line_is_listed_all_the_same(etcd: EtcdCluster) -> None:
+    etcd.empty()
+    direct = EtcdRegistry(EtcdClient(etcd.endpoints))
+    for n in range(0, 600, 100):
+        direct.write(*[Edit(f"{PREFIX}tools/{i:03}", bytes(1000), 0) for i in range(n, n + 100)])
+    with Way(etcd.ports[0][0], rate=200_000) as way:
+        mirror = Mirror(EtcdRegistry(EtcdClient([way.endpoint])), lambda _: None)
+        try:
+            eventually(mirror.in_touch)
+            assert mirror.entries(PREFIX) == direct.entries(PREFIX)[0]
+        finally:
+            mirror.close()
+    direct.close()
 
 
 def test_a_mistake_of_who_is_told_does_not_end_the_following(registry: SqliteRegistry) -> None:

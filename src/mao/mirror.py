@@ -14,7 +14,7 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mao.errors import DiskFull, RegistryUnavailable, StaleRevision
+from mao.errors import DiskFull, MaoError, RegistryUnavailable, StaleRevision
 from mao.registry import Change, Entry, Progress
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ _BEGIN = 2.0
 """Seconds that the registry gets at the start of a node that has a copy of it."""
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
+_PAGE, _SMALLEST_PAGE, _LARGEST_PAGE = 1000, 16, 20_000
+"""How many entries are asked for at once; fewer if they do not come, as the line may be too slow; more if they come
+quickly, as etcd 3.4 goes through all that is left for each page: a list of 200,000 takes a second in large pages, and
+seven in small ones."""
+_QUICK = 0.25
+"""Seconds; a page of twice as much still comes long before it would be given up."""
 _KEEP = 5.0
 """Seconds after which it is stored that the registry was in touch, though nothing has changed."""
 _CATCH_UP = 5.0
@@ -64,6 +70,7 @@ class Mirror:
         self._closing = threading.Event()
         self._cached: dict[str, tuple[int, Any]] = {}
         self._trouble = ""
+        self._page = _PAGE
         self._by_key: dict[str, Entry] = {}
         self._keys: list[str] = []
         self.revision = self._base = self._log_from = 0
@@ -83,15 +90,17 @@ class Mirror:
         while not self._closing.is_set():
             try:
                 self._list_anew()
+                self._trouble, self._page = "", _PAGE
                 self._tried.set()
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
-            except RegistryUnavailable as error:
-                self._trouble = error.detail
             except StaleRevision as error:
                 log.warning("the registry is listed anew: %s", error.detail)
-            except Exception:  # whatever it was, it must not be the last that is heard of the registry
-                if not self._closing.is_set():
+            except MaoError as error:  # it is away, full, or no registry
+                self._trouble, self._page = error.detail, max(_SMALLEST_PAGE, self._page // 4)
+            except Exception as error:  # whatever it was, it must not be the last that is heard of the registry
+                if not self._closing.is_set() and self._trouble != (trouble := f"{type(error).__name__}: {error}"):
+                    self._trouble = trouble
                     log.exception("following the registry failed; it is listed anew")
             else:
                 return
@@ -125,11 +134,23 @@ class Mirror:
         A change between two pages comes again by the watch: until then it is known as if it had come with the first.
         """
         found: dict[str, Entry] = {}
-        page, first = self._registry.entries(PREFIX)
-        while page:
+        first, after, size, largest = 0, "", self._page, _LARGEST_PAGE
+        while True:
+            begun = time.monotonic()
+            try:
+                page, revision = self._registry.entries(PREFIX, after=after, limit=size)
+            except RegistryUnavailable:
+                if size <= self._page:
+                    raise
+                size = largest = self._page  # what came quickly before may have been small entries
+                continue
+            first = first or revision
+            if not page:
+                return found, first
             found |= {e.key: e if e.revision <= first else Entry(e.key, e.value, first) for e in page}
-            page, _ = self._registry.entries(PREFIX, after=page[-1].key)
-        return found, first
+            after = page[-1].key
+            if time.monotonic() - begun < _QUICK:
+                size = min(2 * size, largest)
 
     def _take(self, progress: Progress) -> None:
         with self._arrived:
@@ -253,6 +274,20 @@ class Mirror:
             known = self._cached[what] = (position, compute())
         found: T = known[1]
         return found
+
+    def each(self, what: str, prefix: str, compute: Callable[[Entry], T]) -> dict[str, tuple[Entry, T]]:
+        """Each entry below `prefix`, in the order of the keys, with what is computed of it: anew only if it changed."""
+
+        def computed() -> dict[str, tuple[Entry, T]]:
+            _, known = self._cached.get(what, (0, {}))
+            made = {}
+            for entry in self.entries(prefix):
+                had = known.get(entry.key)
+                # What has changed is another object; to compare them would take longer than all the rest.
+                made[entry.key] = had if had is not None and had[0] is entry else (entry, compute(entry))
+            return made
+
+        return self.cached(what, computed)
 
     def close(self) -> None:
         """End the thread that follows the registry, and close that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
@@ -15,8 +16,6 @@ from mao.registry import Edit
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mao.agreeing import Look
     from mao.local_node import LocalNode
     from mao.registry import Entry
@@ -200,7 +199,7 @@ def withdraw_tool(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(tool_key(name))
         if present is None:
-            raise ToolNotFound(_unknown(node, "tool", name, (tool.name for tool in tools(node))))
+            raise ToolNotFound(_unknown(node, "tool", name, names(node, TOOLS)))
         tool = Tool.model_validate_json(present.value)
         check_own(node, tool, as_administrator=as_administrator)
         if if_revision is not None:
@@ -225,7 +224,7 @@ def withdraw_dataset(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(dataset_key(name))
         if present is None:
-            raise DatasetNotFound(_unknown(node, "dataset", name, (dataset.name for dataset in datasets(node))))
+            raise DatasetNotFound(_unknown(node, "dataset", name, names(node, DATASETS)))
         dataset = Dataset.model_validate_json(present.value)
         check_own(node, dataset, as_administrator=as_administrator)
         if if_revision is not None:
@@ -243,14 +242,10 @@ def _is_of(entry: Entry | None, dataset: Dataset) -> bool:
     return entry is not None and Tool.model_validate_json(entry.value).dataset.lower() == dataset.name.lower()
 
 
-def tools(node: LocalNode) -> Iterator[Tool]:
-    """Every registered tool, by name."""
-    return (Tool.model_validate_json(entry.value) for entry in node.mirror.entries(TOOLS))
-
-
-def datasets(node: LocalNode) -> Iterator[Dataset]:
-    """Every registered dataset, by name."""
-    return (Dataset.model_validate_json(entry.value) for entry in node.mirror.entries(DATASETS))
+def names(node: LocalNode, prefix: str) -> list[str]:
+    """The names of all tools, or datasets, in their order: read once from each, as a registry may hold very many."""
+    each = node.mirror.each(f"names {prefix}", prefix, lambda entry: str(json.loads(entry.value)["name"]))
+    return [name for _, name in each.values()]
 
 
 def find_tool(node: LocalNode, name: str) -> Tool:
@@ -261,7 +256,7 @@ def find_tool(node: LocalNode, name: str) -> Tool:
     """
     entry = node.mirror.get(tool_key(name))
     if entry is None:
-        raise ToolNotFound(_unknown(node, "tool", name, (tool.name for tool in tools(node))))
+        raise ToolNotFound(_unknown(node, "tool", name, names(node, TOOLS)))
     return Tool.model_validate_json(entry.value)
 
 
@@ -273,11 +268,11 @@ def find_dataset(node: LocalNode, name: str) -> Dataset:
     """
     entry = node.mirror.get(dataset_key(name))
     if entry is None:
-        raise DatasetNotFound(_unknown(node, "dataset", name, (dataset.name for dataset in datasets(node))))
+        raise DatasetNotFound(_unknown(node, "dataset", name, names(node, DATASETS)))
     return Dataset.model_validate_json(entry.value)
 
 
-def _unknown(node: LocalNode, noun: str, name: str, known: Iterator[str]) -> str:
+def _unknown(node: LocalNode, noun: str, name: str, known: list[str]) -> str:
     near = nearest(name, known)
     words = f"No {noun} is registered as '{name}'" + (f"; did you mean '{near}'?" if near else ".")
     return words if node.mirror.in_touch() else f"{words} The registry is away: {node.mirror.trouble()}"

@@ -39,10 +39,8 @@ class FoundingRun(BaseModel):
 
 
 def _names(node: LocalNode, prefix: str) -> Response:
-    def encode() -> bytes:
-        return json.dumps([json.loads(entry.value)["name"] for entry in node.mirror.entries(prefix)]).encode()
-
-    return encoded(node.mirror.cached(f"names {prefix}", encode), 200, **registry_age(node))
+    body = node.mirror.cached(f"encoded {prefix}", lambda: json.dumps(registering.names(node, prefix)).encode())
+    return encoded(body, 200, **registry_age(node))
 
 
 @router.get("/regtools", response_model=list[str])

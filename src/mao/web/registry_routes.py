@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
 from mao import registering, surveying
@@ -62,10 +63,9 @@ def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> 
 def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> bytes:
     after = prefix + asked.after if asked.after else ""
     if search:
-        texts: dict[str, str] = node.mirror.cached(
-            f"search {prefix}", lambda: {entry.key: _described(entry) for entry in node.mirror.entries(prefix)}
-        )
-        entries = [e for e in node.mirror.entries(prefix, after=after) if search.casefold() in texts.get(e.key, "")]
+        wanted_text = search.casefold()
+        each = node.mirror.each(f"search {prefix}", prefix, _described)
+        entries = [entry for entry, text in each.values() if wanted_text in text and entry.key > after]
     else:
         entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
     return page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
@@ -79,6 +79,12 @@ def _one(
     return encoded(entry.value, status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
 
 
+async def _shown(node: LocalNode, key: str, find: Callable[[LocalNode, str], object]) -> Response:
+    if node.mirror.get(key) is None:  # all names are compared with this one, to say what is near
+        await run_in_threadpool(find, node, key.rpartition("/")[2])
+    return _one(node, key, find)
+
+
 # The lists are answered from memory, on the event loop: a thread would cost more than the answer.
 @router.get("/tools", responses={200: {"model": Page[Tool]}})
 async def list_tools(node: Node, asked: Asked, search: Search = None) -> Response:
@@ -89,7 +95,7 @@ async def list_tools(node: Node, asked: Asked, search: Search = None) -> Respons
 @router.get("/tools/{name}", responses={200: {"model": Tool}})
 async def show_tool(node: Node, name: str) -> Response:
     """A registered tool; its `ETag` goes into `If-Match` to replace it."""
-    return _one(node, tool_key(name), registering.find_tool)
+    return await _shown(node, tool_key(name), registering.find_tool)
 
 
 @router.post("/tools", status_code=201, responses={200: {"model": Tool}, 201: {"model": Tool}})
@@ -129,7 +135,7 @@ async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Resp
 @router.get("/datasets/{name}", responses={200: {"model": Dataset}})
 async def show_dataset(node: Node, name: str) -> Response:
     """A registered dataset; its `ETag` goes into `If-Match` to replace it."""
-    return _one(node, dataset_key(name), registering.find_dataset)
+    return await _shown(node, dataset_key(name), registering.find_dataset)
 
 
 @router.get("/datasets/{name}/growth", responses={200: {"model": Growth}})
