@@ -230,6 +230,24 @@ def test_a_member_that_is_killed_is_told_of_and_started_again(site: Callable[...
     assert beta.directory.member.is_alive()
 
 
+def test_a_node_finds_members_that_came_later_without_being_started_again(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init())
+    gamma.join(alpha.invitation())
+    settled(alpha, 3)
+    known = [f"127.0.0.1:{one.ports[0]}" for one in (alpha, beta, gamma)]
+    eventually(lambda: all(one in alpha.directory.settings.read_text() for one in known))
+    alpha.directory.member.configuration.rename(alpha.node.home / "lost")  # so that nobody starts it
+    alpha.kill_member()
+    alpha.node.api("POST", "/tools", {"url": str(tool_at(tmp_path, "first"))})
+    state = alpha.status()
+    assert state["quorum"]
+    assert sorted(member["name"] for member in state["members"]) == ["alpha", "beta", "gamma"]
+    eventually(lambda: gamma.lists(["first", "first-data"]))
+
+
 def test_the_server_of_a_member_answers_how_the_cluster_is_while_etcd_is_down(site: Callable[..., Site]) -> None:
     alpha = site("alpha")
     alpha.init()

@@ -93,8 +93,8 @@ class ClusterDirectory:
             ]
         write_durably(self.settings, "\n".join([*lines, ""]).encode(), 0o600)
 
-    def set_registry(self, endpoints: list[str]) -> None:
-        """Write where the cluster's etcd is, if it is not written already; it holds from the node's next start on."""
+    def set_registry(self, endpoints: list[str]) -> str:
+        """Write where the cluster's etcd is, if it is not written already; as in `registry.url`."""
         import tomllib  # noqa: PLC0415  # as in `mao.config`
 
         sections = tomllib.loads(self.settings.read_text("utf-8"))
@@ -102,6 +102,7 @@ class ClusterDirectory:
         url = f"etcd://{','.join(endpoints)}"
         if settings["registry.url"] != url:
             self.write_settings(settings | {"registry.url": url})
+        return url
 
     def set_aside(self) -> Path:
         """Take the cluster's files and the member's away from where they are looked for; where they are now."""
