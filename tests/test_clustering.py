@@ -230,6 +230,24 @@ def test_a_member_that_is_killed_is_told_of_and_started_again(site: Callable[...
     assert beta.directory.member.is_alive()
 
 
+def test_a_node_finds_members_that_came_later_without_being_started_again(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init())
+    gamma.join(alpha.invitation())
+    settled(alpha, 3)
+    known = [f"127.0.0.1:{one.ports[0]}" for one in (alpha, beta, gamma)]
+    eventually(lambda: all(one in alpha.directory.settings.read_text() for one in known))
+    alpha.directory.member.configuration.rename(alpha.node.home / "lost")  # so that nobody starts it
+    alpha.kill_member()
+    alpha.node.api("POST", "/tools", {"url": str(tool_at(tmp_path, "first"))})
+    state = alpha.status()
+    assert state["quorum"]
+    assert sorted(member["name"] for member in state["members"]) == ["alpha", "beta", "gamma"]
+    eventually(lambda: gamma.lists(["first", "first-data"]))
+
+
 def test_the_server_of_a_member_answers_how_the_cluster_is_while_etcd_is_down(site: Callable[..., Site]) -> None:
     alpha = site("alpha")
     alpha.init()
@@ -356,6 +374,46 @@ def test_a_member_whose_data_is_lost_joins_anew(site: Callable[..., Site]) -> No
     settled(alpha, 3)
 
 
+def test_a_lost_machine_is_replaced_at_another_address_and_counted_no_more(site: Callable[..., Site]) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init(), serve=False)
+    gamma.join(alpha.invitation(), serve=False)
+    gamma.kill_member()
+    gamma.node.home.rename(gamma.node.home.with_name("lost"))
+    gamma.ports = [free_port() for _ in range(3)]
+    assert "has a member" in gamma.join(alpha.invitation("--for", "gamma"), serve=False)
+    members = settled(alpha, 3)["members"]
+    assert sorted(member["name"] for member in members) == ["alpha", "beta", "gamma"]
+
+
+def test_a_port_that_is_taken_can_be_changed(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    for one in (alpha, beta):
+        invitation = [] if one is alpha else [alpha.invitation()]
+        with listen("127.0.0.1", one.ports[0]):
+            words = f"127.0.0.1:{one.ports[0]}: bind: address already in use. Mend that"
+            one.refused("cluster", "join" if invitation else "init", *invitation, *one.place, words=words, status=5)
+        one.ports[:2] = free_port(), free_port()
+        assert "has a member" in one.ok("cluster", "join" if invitation else "init", *invitation, *one.place).stderr
+        one.node.start()
+    settled(alpha, 2)
+
+
+def test_the_data_of_another_cluster_is_not_begun_with(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    beta.init()
+    beta.node.stop()
+    beta.directory.member.stop()
+    beta.directory.path.rename(beta.node.home / "lost")
+    invitation = alpha.init()
+    for command in (["init"], ["join", invitation]):
+        beta.refused("cluster", *command, *beta.place, words="etcd of another cluster")
+    assert not beta.directory.path.exists()
+    beta.directory.member.directory.rename(beta.node.home / "lost etcd")
+    beta.join(invitation)
+    settled(alpha, 2)
+
+
 def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callable[..., Site]) -> None:
     alpha, beta = site("alpha"), site("beta")
     beta.join(alpha.init())
@@ -388,6 +446,16 @@ def test_a_beginning_that_was_killed_goes_on(site: Callable[..., Site], tmp_path
     assert alpha.mao("cluster", "init", *alpha.place, crash_at=step).returncode == -signal.SIGKILL
     alpha.init()
     assert alpha.names() == ["first", "first-data"]
+    settled(alpha, 1)
+
+
+def test_a_beginning_whose_member_died_as_it_was_born_goes_on(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.mao("cluster", "init", *alpha.place, crash_at="init: moved")
+    alpha.kill_member()
+    for path in (alpha.directory.member.data / "member" / "wal").glob("*.wal"):
+        path.write_bytes(b"begun, and no more")
+    alpha.init()
     settled(alpha, 1)
 
 

@@ -67,6 +67,16 @@ def test_a_copy_that_is_damaged_is_made_anew(kept: KeptMirror, path: Path, at: i
     again.close()
 
 
+def test_a_copy_outlives_the_coming_and_going_of_members(kept: KeptMirror, path: Path) -> None:
+    kept.store([Change("/a", b"1", 3)], 3, 0, 0.0)
+    kept.close()
+    again = KeptMirror(path, ETCD + ",10.0.0.9:2379")
+    copy = again.copy()
+    again.close()
+    assert copy is not None
+    assert list(copy.entries) == ["/a"]
+
+
 def test_a_copy_of_another_registry_is_forgotten(kept: KeptMirror, path: Path) -> None:
     kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
     kept.close()

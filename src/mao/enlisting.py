@@ -78,13 +78,17 @@ def enlist(
     with client_of(config) as client:
         listed = etcd.list_members(client)
         mine = own_member(listed, at, config.node)
-        if mine is None and (not as_member or len(listed) >= MOST_MEMBERS):
-            tell(f"The cluster's etcd has {len(listed)} members; this node is a client of them.")
+        lost = [] if member.has_data else _lost(listed, config.node, member.listening(), at)
+        mine = None if mine in lost else mine
+        stay = len(listed) - len(lost)
+        as_member = mine is not None or (as_member and stay < MOST_MEMBERS)
+        if as_member:
+            program()
+        for one in lost:
+            etcd.remove(client, one.id)
+        if not as_member:
+            tell(f"The cluster's etcd has {stay} members; this node is a client of them.")
             return False
-        program()
-        if mine is not None and mine.name and not member.has_data:
-            etcd.remove(client, mine.id)  # its data is gone, and etcd wants it to come anew then
-            mine = None
         if mine is None:
             member.stop()
             member.set_data_aside()  # of a member that was removed: it is of no use any more
@@ -186,6 +190,19 @@ def own_member(listed: Sequence[Member], at: Listening, name: str) -> Member | N
             " (--address, --etcd-port, --peer-port). Nothing was changed."
         )
     return mine
+
+
+def _lost(listed: Sequence[Member], name: str, before: Listening | None, at: Listening) -> list[Member]:
+    """Members that this node had and has no data of, and that would be counted for ever: etcd wants it to come anew.
+
+    Args:
+        listed: of the cluster.
+        name: of this node; no other one has it, as it was given to this one.
+        before: where it began to join, if it did so before.
+        at: where it is to be.
+    """
+    begun = {before.peer_url} - {at.peer_url} if before else set()
+    return [one for one in listed if one.name == name or (not one.name and begun & set(one.peer_urls))]
 
 
 def _answers(client: EtcdClient, member: Member) -> bool:

@@ -62,14 +62,15 @@ class KeptMirror:
 
     Args:
         path: of the file.
-        registry: the setting `registry.url`; a copy of another registry is forgotten.
+        registry: the setting `registry.url`; a copy of a registry that has no member in common is forgotten.
     """
 
     def __init__(self, path: Path, registry: str) -> None:
         self._file = _sound(path) or SqliteFile(path, _MIGRATIONS)
         self._registry = registry
         with self._file.transaction(flush=False):
-            if self._file.rows("SELECT 1 FROM copies WHERE registry != ?", registry):
+            copied = self._file.rows("SELECT registry FROM copies")
+            if any(_members(registry).isdisjoint(_members(str(other))) for (other,) in copied):
                 self._file.rows("DELETE FROM entries")
                 self._file.rows("DELETE FROM copies")
                 self._file.rows("DELETE FROM heads WHERE told")
@@ -138,6 +139,11 @@ class KeptMirror:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _members(registry: str) -> set[str]:
+    """Of the registry: a cluster gets and loses some, and stays the same one."""
+    return set(registry.rpartition("://")[2].split(","))
 
 
 def _sound(path: Path) -> SqliteFile | None:

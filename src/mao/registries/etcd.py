@@ -36,6 +36,10 @@ class EtcdRegistry:
         self._closed = False
         self._cluster = 0  # the id of the one that was listed last
 
+    def reach(self, endpoints: Sequence[str]) -> None:
+        """Ask these members from now on."""
+        self._client.reach(endpoints)
+
     def get(self, key: str) -> Entry | None:
         request = rpc.RangeRequest(key=key.encode())
         kvs = self._client.call(_RANGE, request, rpc.RangeResponse).kvs
