@@ -10,7 +10,7 @@ is a limit of both together; the CPU of each is told. `--watches N`: only so man
 Figures, after all have arrived and for so many seconds: CPU of etcd (100 % is one core; of all members), memory of the
 largest member, the bytes that the connections of clients carried, the time from the moment at which a renewal was due
 to its answer, leases that ended all the same. Then some nodes change their keys, one after the other: the time from
-the write to the first, the median and the last watch that tells of it, and the CPU that etcd took beyond the former.
+the write to the first, the median and the last watch that tells of it.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
         again = sum(one.failed for one in told(pipes))
         print(f"\n{nodes:,} nodes, {watches:,} watches, lease {options.lease} s, members {options.members}")
         print(f"  all have their keys after {arrived:.1f} s; attempts made again {again}")
-        usual = steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
-        fan_out(cluster, pipes, watches, options.changes, usual)
+        steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
+        fan_out(cluster, pipes, watches, options.changes)
     finally:
         for worker in workers:
             worker.kill()
@@ -126,8 +126,8 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
 
 def steady(
     cluster: EtcdCluster, simulating: list[psutil.Process], pipes: list[Connection], options: argparse.Namespace
-) -> float:
-    """What it costs when nothing changes; the share of a core that etcd takes."""
+) -> None:
+    """What it costs when nothing changes."""
     etcd = [psutil.Process(process.pid) for process in cluster.processes if process]
     told(pipes)
     before, begun = (cpu(etcd), cpu(simulating), carried(cluster)), time.monotonic()
@@ -143,7 +143,6 @@ def steady(
     print(f"  {len(renewals) / took:.0f} renewals/s: p50 {at(renewals, 0.5)}, p99 {at(renewals, 0.99)}", end="")
     print(f", most {at(renewals, 1)}; late {late}", end="")
     print(f", made again {sum(one.failed for one in found)}, leases that ended {sum(one.ended for one in found)}")
-    return own
 
 
 def at(seconds: list[float], share: float) -> str:
@@ -151,12 +150,10 @@ def at(seconds: list[float], share: float) -> str:
     return f"{seconds[min(int(share * len(seconds)), len(seconds) - 1)] * 1000:.1f} ms" if seconds else "none"
 
 
-def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, changes: int, usual: float) -> None:
-    """What it costs when one node changes."""
-    etcd = [psutil.Process(process.pid) for process in cluster.processes if process]
-    before, begun = cpu(etcd), time.monotonic()
+def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, changes: int) -> None:
+    """How long it takes until all are told of a change."""
     moments = change(cluster, changes)
-    spent = cpu(etcd) - before - usual * (time.monotonic() - begun)
+    time.sleep(SETTLE)
     seen: dict[int, list[float]] = {}
     for one in told(pipes):
         for number, at in one.seen:
@@ -167,7 +164,7 @@ def fan_out(cluster: EtcdCluster, pipes: list[Connection], watches: int, changes
         )
         missing = changes * watches - sum(map(len, seen.values()))
         print(f"  a change: first watch {firsts:.0f} ms, median {middles:.0f} ms, last {lasts:.0f} ms", end="")
-        print(f"; not told: {missing}; etcd {spent / changes * 1000:.0f} ms of CPU each")
+        print(f"; not told: {missing}")
 
 
 def told(pipes: list[Connection]) -> list[Measured]:
