@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,7 @@ import psutil
 
 from etcd_cluster import EtcdCluster, make_tls
 from floors import etcd_is_missing
+from mao.errors import RegistryUnavailable
 from mao.etcd import rpc_pb2 as rpc
 from mao.etcd.client import EtcdClient
 from simulated import Task, key_of, simulate, value_of
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from simulated import Measured
 
 PROCESSES = 2
+PATIENCE = 60.0
 SETTLE = 2.0
 BETWEEN = 0.5
 """Seconds between two changes."""
@@ -103,25 +106,33 @@ def measure(work: Path, nodes: int, options: argparse.Namespace) -> None:
             workers.append(context.Process(target=simulate, args=(theirs, task), daemon=True))
             workers[-1].start()
             pipes.append(ours)
+        print(f"\n{nodes:,} nodes, {watches:,} watches, lease {options.lease} s, members {options.members}")
         begun = time.monotonic()
-        for pipe in pipes:
-            pipe.recv()
-        arrived = time.monotonic() - begun
+        all_done(pipes)
+        print(f"  all have their keys after {time.monotonic() - begun:.1f} s")
         for pipe in pipes:
             pipe.send("watch")
-        for pipe in pipes:
-            pipe.recv()
+        all_done(pipes)
         time.sleep(SETTLE)
-        again = sum(one.failed for one in told(pipes))
-        print(f"\n{nodes:,} nodes, {watches:,} watches, lease {options.lease} s, members {options.members}")
-        print(f"  all have their keys after {arrived:.1f} s; attempts made again {again}")
+        print(f"  attempts made again until all watch: {sum(one.failed for one in told(pipes))}")
         steady(cluster, [psutil.Process(worker.pid) for worker in workers], pipes, options)
         fan_out(cluster, pipes, watches, options.changes)
+    except (TimeoutError, RegistryUnavailable) as error:
+        print(f"  more than etcd carries here, beside the simulation: {error}")
     finally:
         for worker in workers:
             worker.kill()
             worker.join()
         cluster.stop()
+
+
+def all_done(pipes: list[Connection]) -> None:
+    """Wait until each process says that it has done what it was to do."""
+    deadline = time.monotonic() + PATIENCE
+    for pipe in pipes:
+        if not pipe.poll(max(0.0, deadline - time.monotonic())):
+            raise TimeoutError(f"not all nodes are there after {PATIENCE:.0f} s")
+        pipe.recv()
 
 
 def steady(
@@ -171,7 +182,12 @@ def told(pipes: list[Connection]) -> list[Measured]:
     """What the processes have measured since they were last asked."""
     for pipe in pipes:
         pipe.send("tell")
-    return [pipe.recv() for pipe in pipes]
+    found = []
+    for pipe in pipes:
+        if not pipe.poll(PATIENCE):
+            raise TimeoutError(f"the simulation gets no time to answer for {PATIENCE:.0f} s")
+        found.append(pipe.recv())
+    return found
 
 
 def main() -> None:
@@ -185,6 +201,7 @@ def main() -> None:
     options = parser.parse_args()
     if etcd_is_missing():
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # etcd and the simulation end, too
     for nodes in options.nodes:
         with tempfile.TemporaryDirectory() as name:
             measure(Path(name), nodes, options)
