@@ -1,7 +1,8 @@
 """Serves a node that ends itself with SIGKILL at a named step: `python crashing.py "push: arrived"`.
 
 The step is where a function of the node begins or has returned; nothing else of the node is changed. With `+` before
-the name its supervisors are killed in the same moment.
+the name its supervisors are killed in the same moment. `python crashing.py "join: added" cluster join ...` is the
+command line that ends itself there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mao import config
+from mao.cli import main
 from mao.installation import Step
 from mao.web.server import serve
 from support import supervisors
@@ -84,6 +86,28 @@ STEPS_OF_THE_INBOX: dict[str, tuple[str, str, str]] = {
 }
 """The steps of data that goes by way of the inbox, where somebody else has published first."""
 
+STEPS_OF_CLUSTERS: dict[str, tuple[str, str, str]] = {
+    "init: authority made": ("after", "mao.cluster_directory", "ClusterDirectory.found_authority"),
+    "init: certificate signed": ("after", "mao.cluster_directory", "ClusterDirectory.sign"),
+    "init: configured": ("after", "mao.etcd_member", "EtcdMember.configure"),
+    "init: started": ("after", "mao.etcd_member", "EtcdMember.start"),
+    "init: moved": ("after", "mao.moving", "bring"),
+    "init: settled": ("before", "mao.moving", "forget"),
+    "join: authority known": ("after", "mao.admission", "authority"),
+    "join: admitted": ("after", "mao.admission", "ask"),
+    "join: added": ("after", "mao.enlisting", "_added"),
+    "join: configured": ("after", "mao.etcd_member", "EtcdMember.configure"),
+    "join: started": ("after", "mao.etcd_member", "EtcdMember.start"),
+    "join: promoted": ("after", "mao.enlisting", "_promote"),
+    "join: moved": ("after", "mao.moving", "bring"),
+    "join: settled": ("before", "mao.moving", "forget"),
+    "leave: taken along": ("after", "mao.moving", "take_along"),
+    "leave: recorded": ("before", "mao.enlisting", "resign"),
+    "leave: removed": ("before", "mao.etcd_member", "EtcdMember.stop"),
+    "leave: resigned": ("before", "mao.cluster_directory", "ClusterDirectory.set_aside"),
+}
+"""The steps of `mao cluster init`, `join` and `leave`."""
+
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     if supervisors_too:
@@ -95,7 +119,7 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 
 def arm(step: str, home: str) -> None:
     """Have this process, which serves the node in `home`, kill itself at `step`."""
-    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX)[step.removeprefix("+")]
+    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS)[step.removeprefix("+")]
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
@@ -118,4 +142,6 @@ if __name__ == "__main__":
     settings = config.load()
     if sys.argv[1] != "never":
         arm(sys.argv[1], str(settings.home))
+    if len(sys.argv) > 2:
+        main(sys.argv[2:])
     serve(settings, lambda _: None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
+import time
 from typing import Self
 
 
@@ -13,10 +15,12 @@ class Way:
 
     Args:
         port: of the server.
+        rate: how many bytes of its answers pass in a second.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, rate: float = math.inf) -> None:
         self._port = port
+        self._rate = rate
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self.cut = threading.Event()
@@ -44,6 +48,7 @@ class Way:
             while data := source.recv(65536):
                 if answers and self.cut.is_set() and not _only_control(data):
                     break
+                time.sleep(len(data) / self._rate if answers else 0.0)
                 target.sendall(data)
         for end in (source, target):
             with contextlib.suppress(OSError):

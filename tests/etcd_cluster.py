@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from namespaces import Loopback
 from support import eventually, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from namespaces import Network
 
 MISSING = "etcd is not installed (Debian: etcd-server, etcd-client): what a registry in etcd does is NOT tested here"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("ETCD", "ETCDCTL"))}
@@ -60,6 +63,7 @@ class EtcdCluster:
         flags: further flags of each member, as in `--quota-backend-bytes=16777216`.
         token: of the cluster: another one makes another cluster id.
         user: whoever etcdctl is to be, as in `root:secret`, once authentication is on.
+        network: where each member is.
     """
 
     directory: Path
@@ -68,6 +72,7 @@ class EtcdCluster:
     flags: tuple[str, ...] = ()
     token: str = ""
     user: str = ""
+    network: Network = field(default_factory=Loopback)
     ports: list[tuple[int, int]] = field(default_factory=list)
     """Of each member: for clients, for the other members."""
     processes: list[subprocess.Popen[bytes] | None] = field(default_factory=list)
@@ -87,7 +92,7 @@ class EtcdCluster:
 
     def endpoint(self, i: int) -> str:
         """Where clients reach member `i`, as in `127.0.0.1:2379`."""
-        return f"127.0.0.1:{self.ports[i][0]}"
+        return f"{self.network.host(i)}:{self.ports[i][0]}"
 
     @property
     def endpoints(self) -> list[str]:
@@ -108,13 +113,12 @@ class EtcdCluster:
         return self.directory / f"m{i}.log"
 
     def _process(self, i: int) -> subprocess.Popen[bytes]:
-        client, _ = self.ports[i]
         scheme = "https" if self.tls else "http"
         flags = [
             f"--name=m{i}",
             f"--data-dir={self.data(i)}",
-            f"--listen-client-urls={scheme}://127.0.0.1:{client}",
-            f"--advertise-client-urls={scheme}://127.0.0.1:{client}",
+            f"--listen-client-urls={scheme}://{self.endpoint(i)}",
+            f"--advertise-client-urls={scheme}://{self.endpoint(i)}",
             f"--listen-peer-urls={self.peer_url(i)}",
             f"--initial-advertise-peer-urls={self.peer_url(i)}",
             f"--initial-cluster={self.initial_cluster()}",
@@ -129,7 +133,7 @@ class EtcdCluster:
         if self.tls:
             flags += [f"--cert-file={self.tls.certificate}", f"--key-file={self.tls.key}"]
             flags += [f"--trusted-ca-file={self.tls.ca}", "--client-cert-auth"]
-        with self._log(i).open("ab") as log:
+        with self._log(i).open("ab") as log, self.network.inside(i):
             return subprocess.Popen(["etcd", *flags], env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True)
 
     def _is_ours(self, i: int) -> bool:
@@ -153,13 +157,14 @@ class EtcdCluster:
             command += [f"--cacert={self.tls.ca}", f"--cert={self.tls.certificate}", f"--key={self.tls.key}"]
         if self.user:
             command.append(f"--user={self.user}")
-        done = subprocess.run(
-            [*command, *arguments],
-            env=ENVIRONMENT | {"ETCDCTL_API": "3"},
-            input=given,
-            capture_output=True,
-            check=True,
-        )
+        with self.network.inside():
+            done = subprocess.run(
+                [*command, *arguments],
+                env=ENVIRONMENT | {"ETCDCTL_API": "3"},
+                input=given,
+                capture_output=True,
+                check=True,
+            )
         return done.stdout.decode()
 
     def status(self, i: int) -> dict[str, Any]:
@@ -251,7 +256,7 @@ class EtcdCluster:
 
     def peer_url(self, i: int) -> str:
         """Where other members reach member `i`."""
-        return f"http://127.0.0.1:{self.ports[i][1]}"
+        return f"http://{self.network.host(i)}:{self.ports[i][1]}"
 
     def stop(self) -> None:
         """End all members, paused ones too."""

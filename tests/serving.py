@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mao import config
+from mao.catalogue import DATASETS, TOOLS
 from mao.daemon import Daemon
 from mao.local_node import LocalNode, opened
 from mao.web.server import Server, listen
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mao.registry import Entry
+
 
 @dataclass
 class Serving(ServedNode):
@@ -27,9 +30,10 @@ class Serving(ServedNode):
     node: LocalNode = None  # type: ignore[assignment]  # a field after fields with defaults needs one
     server: Server = None  # type: ignore[assignment]  # likewise
 
-    def count(self) -> tuple[int, int]:
-        """Counts every change of the store and of the registry."""
-        return self.node.store.last_seq(), self.node.mirror.revision
+    def count(self) -> tuple[int, list[Entry]]:
+        """Tells of every change of the store and of the registry, but for what the node says of itself."""
+        registered = [entry for prefix in (TOOLS, DATASETS) for entry in self.node.mirror.entries(prefix)]
+        return self.node.store.last_seq(), registered
 
 
 @contextmanager

@@ -9,8 +9,12 @@ from keys import put
 from mao import announcing, registering
 from mao.bare_cache import Tip
 from mao.catalogue import Dataset, dataset_key
+from mao.daemon import Daemon
+from mao.errors import OutsideFailed
 from mao.kept_mirror import Head
+from mao.registry import LARGEST_WRITE
 from mao.values import now
+from support import commit, eventually, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +38,16 @@ def told_by_another(node: LocalNode, head: str | None, seconds: float) -> None:
     node.mirror.catch_up(put(node.registry, entry.key, dataset.model_dump_json().encode(), if_revision=entry.revision))
 
 
+def published(remote: Path, text: str) -> str:
+    """Somebody publishes; the commit."""
+    clone = remote.parent / "clone"
+    if not clone.exists():
+        git("clone", "--quiet", str(remote), str(clone), cwd=remote.parent)
+    made = commit(clone, {"data.txt": text})
+    git("push", "--quiet", "origin", "HEAD:main", cwd=clone)
+    return made
+
+
 def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
     moment = now()
     node.kept.remember("data", Head(MINE, None, moment))
@@ -48,25 +62,40 @@ def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
     assert node.mirror.revision == revision
 
 
-@pytest.mark.usefixtures("dataset")
-def test_an_older_head_does_not_replace_one_that_another_node_told_meanwhile(node: LocalNode) -> None:
-    node.kept.remember("data", Head(MINE, None, now()))
-    told_by_another(node, THEIRS, 1)
+@pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+def test_of_two_heads_that_were_told_the_one_that_the_remote_has_stays(
+    node: LocalNode, dataset: Dataset, remote: Path, seconds: float
+) -> None:
+    older, newer = published(remote, "1"), published(remote, "2")
+    node.kept.remember("data", Head(older, None, now()))
+    told_by_another(node, newer, seconds)
 
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, "data").head == THEIRS
+    assert registering.find_dataset(node, dataset.name).head == newer
     assert node.kept.untold() == []
 
-
-@pytest.mark.usefixtures("dataset")
-def test_a_newer_head_replaces_what_another_node_told_meanwhile(node: LocalNode) -> None:
-    told_by_another(node, THEIRS, -1)
-    node.kept.remember("data", Head(MINE, OLD, now()))
+    node.kept.remember("data", Head(newer, OLD, now()))
+    told_by_another(node, older, seconds)
 
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, "data").head == MINE
+    assert registering.find_dataset(node, dataset.name).head == newer
+
+
+def test_what_a_remote_that_is_away_has_is_told_later(node: LocalNode, dataset: Dataset, remote: Path) -> None:
+    newer = published(remote, "1")
+    node.kept.remember("data", Head(newer, None, now()))
+    told_by_another(node, OLD, 0)
+    away = remote.rename(remote.with_name("away.git"))
+
+    with pytest.raises(OutsideFailed):
+        announcing.announce_head(node, "data")
+
+    assert node.kept.untold() == ["data"]
+    away.rename(remote)
+    announcing.announce_head(node, "data")
+    assert registering.find_dataset(node, dataset.name).head == newer
 
 
 @pytest.mark.usefixtures("dataset")
@@ -76,10 +105,27 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
 
     announcing.announce_head(node, "data")
 
-    told = registering.find_dataset(node, "data")
-    assert told.head == MINE
-    assert told.updated_at is not None
-    assert told.updated_at > now()  # it does not go back, or a third node would compare with too early a moment
+    assert registering.find_dataset(node, "data").head == MINE
+
+
+def test_a_head_that_the_registry_does_not_take_is_tried_again_and_told_of_in_the_log_once(
+    node: LocalNode, remote: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    registering.register_dataset(node, "data", str(remote), "x" * (LARGEST_WRITE - 400))
+    told_by_another(node, None, 0)
+    node.kept.remember("data", Head(MINE * 8, None, now()))
+    daemon = Daemon(node)
+    daemon.start()
+    try:
+        for _ in range(3):
+            eventually(lambda: daemon._not_before)
+            daemon._not_before.clear()
+            daemon.wake()
+    finally:
+        daemon.stop()
+    said = [record.message for record in caplog.records if record.name == "mao.daemon"]
+    assert len(said) == 1
+    assert said[0].startswith("head data: ")
 
 
 def test_the_head_of_a_dataset_that_was_withdrawn_is_dropped(node: LocalNode, dataset: Dataset) -> None:
@@ -117,20 +163,19 @@ def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtak
     assert registering.find_dataset(node, "data").head == OLD
 
 
-@pytest.mark.parametrize(("seconds", "head"), [(-3600, MINE), (3600, THEIRS)])
-def test_what_was_published_right_before_a_kill_is_told_unless_another_node_has_told_since(
-    node: LocalNode, dataset: Dataset, seconds: float, head: str
+def test_of_what_was_published_right_before_a_kill_the_remote_is_asked(
+    node: LocalNode, dataset: Dataset, remote: Path
 ) -> None:
+    older, newer = published(remote, "1"), published(remote, "2")
     cache = node.cache(dataset.name, dataset.url)
     cache.fill()
-    cache.remember(Tip("main", MINE))
-    told_by_another(node, THEIRS, seconds)
+    told_by_another(node, older, 3600)
 
     announcing.sweep(node)
 
     assert node.kept.untold() == ["data"]
     announcing.announce_head(node, "data")
-    assert registering.find_dataset(node, "data").head == head
+    assert registering.find_dataset(node, "data").head == newer
     announcing.sweep(node)
     assert node.kept.untold() == []
 

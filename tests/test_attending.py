@@ -14,6 +14,7 @@ from conftest import settings
 from mao.attending import Announcement, url_of
 from mao.catalogue import Node, node_key
 from mao.errors import NodeTaken
+from mao.local_node import opened
 from mao.registering import register_dataset, register_tool, withdraw_dataset, withdraw_tool
 from mao.registry import Edit
 from mao.values import new_id, now
@@ -127,6 +128,21 @@ def test_a_node_whose_name_is_taken_later_says_so_once_and_speaks_for_nobody(
         eventually(lambda: own(node))
         register_dataset(node, "more", str(remote))
     assert caplog.messages[1:] == ["the node is announced again"]
+
+
+def test_a_node_is_not_announced_again_by_what_happens_here_while_the_registry_is_away(
+    own_etcd: Callable[..., EtcdCluster], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    etcd = own_etcd(size=1)
+    shared = settings(tmp_path / "home", **{"registry.url": etcd.url, "registry.lease": "60"})
+    with opened(shared) as node, announced(node) as announcement:
+        etcd.kill(0)
+        announcement._renew_at = 0.0
+        for _ in range(3):  # the first asks etcd, the second does not, the third is to know that the second was done
+            announcement._woken.set()
+            eventually(lambda: not announcement._woken.is_set())
+        said = [record.message for record in caplog.records if record.name == "mao.attending"]
+        assert [message.partition(":")[0] for message in said] == ["the node is not announced"]
 
 
 def test_of_a_node_and_the_copy_of_its_home_the_later_one_has_the_name(

@@ -97,6 +97,7 @@ def test_a_killed_member_is_known_to_be_dead_and_starts_again(member: Callable[.
     one.start()
     pid = one.pid()
     assert pid is not None
+    eventually(lambda: healthy(one))  # killed as it begins, etcd would not come up again
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not one.is_alive())
     assert one.pid() is None

@@ -51,6 +51,32 @@ def test_what_was_stored_is_there_when_it_is_opened_again(kept: KeptMirror, path
     again.close()
 
 
+@pytest.mark.parametrize("at", [0, 4096])
+def test_a_copy_that_is_damaged_is_made_anew(kept: KeptMirror, path: Path, at: int) -> None:
+    kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
+    kept.close()
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\xff" * 4096)
+
+    again = KeptMirror(path, ETCD)
+
+    assert again.copy() is None
+    again.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
+    assert again.copy() is not None
+    again.close()
+
+
+def test_a_copy_outlives_the_coming_and_going_of_members(kept: KeptMirror, path: Path) -> None:
+    kept.store([Change("/a", b"1", 3)], 3, 0, 0.0)
+    kept.close()
+    again = KeptMirror(path, ETCD + ",10.0.0.9:2379")
+    copy = again.copy()
+    again.close()
+    assert copy is not None
+    assert list(copy.entries) == ["/a"]
+
+
 def test_a_copy_of_another_registry_is_forgotten(kept: KeptMirror, path: Path) -> None:
     kept.store([Change("/a", b"1", 1)], 1, 0, 1000.5)
     kept.close()
@@ -110,3 +136,33 @@ def test_heads_outlive_a_change_of_the_registry(kept: KeptMirror, path: Path) ->
 
     assert other.untold() == ["data"]
     other.close()
+
+
+@pytest.mark.parametrize(("registry", "base"), [(ETCD, 7), ("etcd://10.0.0.2:2379", 0)])
+def test_what_a_registry_was_told_is_to_be_told_again_once_it_is_set_back_or_another_one(
+    kept: KeptMirror, path: Path, registry: str, base: int
+) -> None:
+    told, untold = Head("1" * 40, None, MOMENT), Head("2" * 40, None, MOMENT)
+    kept.store([], 5, 0, 1000.5)
+    kept.remember("told", told)
+    kept.told("told", told)
+    kept.remember("untold", untold)
+    kept.store([], 6, 0, 1001.5)
+    assert kept.head("told") == told
+    kept.close()
+
+    again = KeptMirror(path, registry)
+    again.store([], 3, base, 1002.5)
+
+    assert (again.base(), again.head("told"), again.untold()) == (base, None, ["untold"])
+    again.close()
+
+
+def test_what_a_node_alone_has_told_itself_is_to_be_told_to_the_first_registry_that_it_shares(kept: KeptMirror) -> None:
+    told = Head("1" * 40, None, MOMENT)
+    kept.remember("told", told)
+    kept.told("told", told)
+
+    kept.store([], 1, 0, 1000.5)
+
+    assert kept.head("told") is None

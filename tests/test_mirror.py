@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from cutting import Way
 from keys import delete, put
 from mao.errors import RegistryUnavailable, StaleRevision
+from mao.etcd.client import EtcdClient
 from mao.kept_mirror import Copy, KeptMirror
 from mao.mirror import PREFIX, Mirror
+from mao.registries.etcd import EtcdRegistry
 from mao.registries.sqlite import SqliteRegistry
 from mao.registry import Change, Edit, Entry
 from support import eventually, fill
@@ -17,6 +21,8 @@ from support import eventually, fill
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from etcd_cluster import EtcdCluster
 
 PATIENCE = 60.0
 A, B, C = (PREFIX + f"tools/{name}" for name in "abc")
@@ -329,6 +335,39 @@ def test_who_is_far_behind_is_told_of_all_that_there_is(registry: SqliteRegistry
     assert {change.key for change in mirror.changed_since(first)[0]} == {B, *keys}
     assert {change.key for change in mirror.changed_since(0)[0]} == {A, B, *keys}
     assert [change.key for change in mirror.changed_since(last - 1)[0]] == [keys[-1]]
+
+
+def test_a_registry_behind_a_slow_line_is_listed_all_the_same(etcd: EtcdCluster) -> None:
+    etcd.empty()
+    direct = EtcdRegistry(EtcdClient(etcd.endpoints))
+    for n in range(0, 600, 100):
+        direct.write(*[Edit(f"{PREFIX}tools/{i:03}", bytes(1000), 0) for i in range(n, n + 100)])
+    with Way(etcd.ports[0][0], rate=200_000) as way:
+        mirror = Mirror(EtcdRegistry(EtcdClient([way.endpoint])), lambda _: None)
+        try:
+            eventually(mirror.in_touch)
+            assert mirror.entries(PREFIX) == direct.entries(PREFIX)[0]
+        finally:
+            mirror.close()
+    direct.close()
+
+
+def test_who_changed_something_reads_it_back_also_while_the_watch_looks_for_a_member_that_answers(
+    own_etcd: Callable[..., EtcdCluster],
+) -> None:
+    etcd = own_etcd()
+    writer = EtcdRegistry(EtcdClient(etcd.endpoints[1:]))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cut_off = f"127.0.0.1:{silent.getsockname()[1]}"
+        endpoints = [etcd.endpoint(0), cut_off, cut_off, *etcd.endpoints[1:]]
+        mirror = Mirror(EtcdRegistry(EtcdClient(endpoints)), lambda _: None)
+        try:
+            etcd.pause(0)
+            mirror.catch_up(put(writer, A, b"1", if_revision=0))
+            assert mirror.entries(PREFIX) == writer.entries(PREFIX)[0]
+        finally:
+            writer.close()
+            mirror.close()
 
 
 def test_a_mistake_of_who_is_told_does_not_end_the_following(registry: SqliteRegistry) -> None:

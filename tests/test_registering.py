@@ -196,6 +196,13 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
     assert sorted(registering.find_dataset(node, "common").produced_by) == names
 
 
+def test_what_a_name_was_meant_to_be_is_found_without_reading_all_that_is_registered(node: LocalNode) -> None:
+    put(node.registry, "/mao/v1/tools/other", b"this cannot be read", if_revision=0)
+    node.mirror.catch_up(put(node.registry, "/mao/v1/tools/probe", b'{"name": "Probe"}', if_revision=0))
+    with pytest.raises(ToolNotFound, match="did you mean 'Probe'"):
+        registering.find_tool(node, "prob")
+
+
 def test_replacing_needs_the_revision_that_was_read(node: LocalNode, tool: Path, remote: Path, tmp_path: Path) -> None:
     registering.register_tool(node, str(tool))
     entry = node.mirror.get("/mao/v1/tools/probe")
@@ -299,6 +306,16 @@ def test_what_another_node_registered_is_its_own(node: LocalNode, tool: Path, re
             node, "probe-data", str(remote), if_revision=revision_of(node, "datasets/probe-data")
         )
     assert contents(node) == before
+
+
+def test_a_node_whose_name_is_written_otherwise_is_the_same_node(node: LocalNode, tool: Path) -> None:
+    registering.register_tool(node, str(tool))
+    node.config.values["node.name"] = "Alpha"
+
+    registering.withdraw_tool(node, "probe")
+    registering.withdraw_dataset(node, "probe-data")
+
+    assert contents(node) == {}
 
 
 def test_who_asks_as_administrator_and_is_none_is_told_how_to_become_one(

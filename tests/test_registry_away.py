@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent import futures
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from conftest import settings
@@ -140,6 +142,7 @@ def the_command_line_says_so(node: ServedNode) -> None:
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["NAME", "more", "probe"]
     for command in (("tool", "search", "pro"), ("tool", "show", "probe"), ("dataset", "list")):
         assert "stale" in mao(node, *command).stderr
+    assert "the registry has been away for" in mao(node, "doctor").stdout
 
 
 def test_a_node_that_starts_while_its_registry_is_away_goes_by_what_it_knew(
@@ -265,6 +268,23 @@ def test_a_registry_that_was_set_back_is_told_of_to_who_follows(
     assert {"hello", "tool", "dataset"} == {next(again).event for _ in range(5)}
 
 
+def test_a_registry_that_was_set_back_is_told_anew_what_was_published_last(
+    serve: Callable[..., ServedNode], own_etcd: Callable[..., EtcdCluster], tool: Path, remote: Path, tmp_path: Path
+) -> None:
+    etcd = own_etcd(size=1)
+    node = serve("alpha", MAO_REGISTRY__URL=etcd.url)
+    node.install(tool)
+    etcd.etcdctl("snapshot", "save", str(tmp_path / "snapshot"))
+    node.finished(node.run("Write", "1"), "succeeded")
+    newest = git("rev-parse", "main", cwd=remote)
+    eventually(lambda: node.api("GET", "/datasets/probe-data")["head"] == newest)
+
+    etcd.kill(0)
+    set_back(etcd, tmp_path / "snapshot")
+
+    eventually(lambda: newest in etcd.etcdctl("get", "/mao/v1/datasets/probe-data"))
+
+
 def set_back(etcd: EtcdCluster, snapshot: Path) -> None:
     """Start the only member anew from a snapshot."""
     shutil.rmtree(etcd.data(0))
@@ -381,3 +401,18 @@ def one_wins_by_the_api(nodes: dict[str, ServedNode], repositories: dict[str, Pa
     for path in ("/tools/probe", f"/datasets/{winner}-data"):
         nodes[winner].api("DELETE", path)
     eventually(lambda: not names(nodes[loser]) and not names(nodes[loser], "datasets"))
+
+
+def test_a_node_whose_registry_is_none_says_so_once(serve: Callable[..., ServedNode]) -> None:
+    with futures.ThreadPoolExecutor() as pool:
+        other = grpc.server(pool)
+        port = other.add_insecure_port("127.0.0.1:0")
+        other.start()
+        try:
+            node = serve("alpha", MAO_REGISTRY__URL=f"etcd://127.0.0.1:{port}")
+            reply = node.request("GET", "/api/v1/tools")
+            assert (reply.status, "Method not found" in reply.json["detail"]) == (503, True), reply.body
+        finally:
+            other.stop(None)
+    log = (node.home.parent / f"{node.home.name}.log").read_text()
+    assert (log.count("the registry is away"), log.count("Traceback")) == (1, 0), log

@@ -92,7 +92,7 @@ def check_own(node: LocalNode, value: Tool | Dataset, *, as_administrator: bool)
     Raises:
         Denied
     """
-    if value.registered_by == node.config.node:
+    if value.registered_by.lower() == node.config.node.lower():
         return
     if not as_administrator:
         raise Denied(

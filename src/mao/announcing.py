@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sweep(node: LocalNode) -> None:
-    """Remember what an earlier life of this node published last, and was killed before it could remember it."""
+    """Remember what was published last, if a kill came before that was done, or the registry was set back since."""
     for path in node.workspace.datasets.glob("*.git"):
         note_head(node, path.name.removesuffix(".git"), just_now=False)
 
@@ -29,28 +29,28 @@ def note_head(node: LocalNode, name: str, *, just_now: bool = True) -> bool:
 
     Nobody is asked, and nothing is raised: who has published must not wait for the registry, nor fail by it.
     """
-    with suppress(DatasetNotFound, RegistryUnavailable, DiskFull, OSError):
+    with suppress(DatasetNotFound, RegistryUnavailable, DiskFull):
         dataset = find_dataset(node, name)
-        cache = node.cache(dataset.name, dataset.url)
-        tip = cache.tip()
+        tip = node.cache(dataset.name, dataset.url).tip()
         if tip is None or tip.commit is None or tip.commit == dataset.head:
             return False
         known = node.kept.head(dataset.name)
         # What was told once is not told again: another node may have told of a newer one since.
         if known is None or known.commit != tip.commit or dataset.head is None:
-            # What another node has told since then is known by its moment alone.
-            earlier = Head(tip.commit, known.commit if known else None, cache.remembered_at())
-            head = Head(tip.commit, dataset.head, now()) if just_now else earlier
-            node.kept.remember(dataset.name, head)
+            before = dataset.head if just_now else known and known.commit
+            node.kept.remember(dataset.name, Head(tip.commit, before, now()))
             return True
     return False
 
 
 def announce_head(node: LocalNode, name: str) -> None:
-    """Tell the cluster of what is remembered of a dataset, unless another node has told of a newer commit meanwhile.
+    """Tell the cluster of what is remembered of a dataset; if another node has told of it meanwhile, ask the remote.
+
+    No clock decides what is newer: those of two nodes may differ, and who was told last is not who published last.
 
     Raises:
         RegistryUnavailable: it stays remembered.
+        OutsideFailed: the remote cannot be asked; it stays remembered.
     """
     head = node.kept.head(name)
     if head is None:
@@ -61,12 +61,19 @@ def announce_head(node: LocalNode, name: str) -> None:
         if entry is None:
             return []
         dataset = Dataset.model_validate_json(entry.value)
-        updated_at = max(head.moment, dataset.updated_at or head.moment)
-        overtaken = updated_at > head.moment and dataset.head != head.before
-        if dataset.head == head.commit or overtaken:
+        newest = head.commit if dataset.head in {head.before, head.commit} else _at_remote(node, dataset)
+        if newest in {None, dataset.head}:
             return []
-        newer = dataset.model_copy(update={"head": head.commit, "updated_at": updated_at})
+        newer = dataset.model_copy(update={"head": newest, "updated_at": head.moment})
         return [Edit(entry.key, newer.model_dump_json().encode(), entry.revision)]
 
     written(node, told)
     node.kept.told(name, head)
+
+
+def _at_remote(node: LocalNode, dataset: Dataset) -> str | None:
+    """The newest commit that the remote has."""
+    with node.locked("dataset", dataset.name):
+        cache = node.cache(dataset.name, dataset.url)
+        tip = cache.tip() or cache.fill()
+        return cache.look(tip.branch).tip

@@ -113,18 +113,18 @@ class Announcement:
             log.info("the node is listed until its lease ends: %s", error.detail)
 
     def _look(self) -> None:
+        error: MaoError | None = None
         try:
-            self._announce()
-            error = None
+            if not self._announce():
+                return  # what was said of it last still holds
         except StaleRevision:  # somebody else has written it just now, or the lease has ended: look again
-            self._lease, error = None, None
+            self._lease = None
             self._woken.set()
         except MaoError as raised:
             error = raised
             self._renew_at = time.monotonic() + self._node.config["registry.lease"] / _RENEWALS
         except Exception:  # the boundary of this thread: without it the node would silently be gone
             log.exception("announcing the node failed")
-            error = None
             self._renew_at = time.monotonic() + self._node.config["registry.lease"]
         self._say(error)
         self._first = error
@@ -141,17 +141,18 @@ class Announcement:
             log.warning("the node is announced again")
         self._said = code
 
-    def _announce(self) -> None:
-        """Have the registry hold what is true of this node, with a lease that lives."""
+    def _announce(self) -> bool:
+        """Have the registry hold what is true of this node, with a lease that lives; whether it had to be asked."""
         node = self._node
-        if time.monotonic() >= self._renew_at:
+        due = time.monotonic() >= self._renew_at
+        if due:
             self._renew_at = time.monotonic() + node.config["registry.lease"] / _RENEWALS
             if self._lease is not None and not node.registry.renew(self._lease):
                 self._lease = None  # this process was stopped, or the registry away, for too long
         value = self._described().model_dump_json().encode()
         shown = node.mirror.get(self._key)
         if self._lease is not None and shown is not None and shown.value == value:
-            return
+            return due
         present = node.registry.get(self._key)
         if present is not None:
             try:
@@ -160,12 +161,13 @@ class Announcement:
                 self._lease = None
                 raise
         if self._lease is not None and present is not None and present.value == value:
-            return
+            return True
         if self._lease is None:
             self._lease = node.registry.grant(node.config["registry.lease"])
         revision = node.registry.write(Edit(self._key, value, present.revision if present else 0), lease=self._lease)
         self._announced = True
         node.mirror.catch_up(revision)
+        return True
 
     def _described(self) -> Node:
         node = self._node

@@ -105,10 +105,6 @@ class BareCache:
             part.write_text(json.dumps(known))
             part.replace(self.path / "tip.json")
 
-    def remembered_at(self) -> datetime:
-        """When the remote's branch was last seen at the tip, or brought there."""
-        return datetime.fromtimestamp((self.path / "tip.json").stat().st_mtime, UTC)
-
     def acquaint(self, tip: Tip) -> None:
         """Keep `tip`, in whose history was looked for what is ours; what was fetched for that makes nothing large."""
         self.remember(tip, new=False, lost=False, bytes=self._size())

@@ -26,7 +26,7 @@ class Caretaker:
     """
 
     def __init__(self, node: LocalNode) -> None:
-        self._config = node.config
+        self._node = node
         self._directory = ClusterDirectory(node.config.home)
         self._said = ""
 
@@ -50,7 +50,8 @@ class Caretaker:
         from mao.etcd import members as etcd  # noqa: PLC0415
 
         member = self._directory.member
-        with enlisting.client_of(self._config) as client:
+        config = self._node.config
+        with enlisting.client_of(config) as client:
             try:
                 listed = etcd.list_members(client)
             except RegistryUnavailable:
@@ -58,7 +59,7 @@ class Caretaker:
                     member.start()  # it may be the one that the others wait for
                 return
             if at is not None:
-                mine = enlisting.own_member(listed, at, self._config.node)
+                mine = enlisting.own_member(listed, at, config.node)
                 if mine is None:
                     raise Conflict(
                         "This node's member of etcd was removed from the cluster, and is not started: the node is a"
@@ -68,4 +69,7 @@ class Caretaker:
                 if mine.learner:
                     etcd.promote(client, mine.id)
         if self._directory.settings.exists():
-            self._directory.set_registry(enlisting.addresses(listed, at.client_address if at else None))
+            own = at.client_address if at else None
+            url = self._directory.set_registry(enlisting.addresses(listed, own, config.node))
+            if url != config["registry.url"]:
+                self._node.reach(url)

@@ -56,6 +56,10 @@ class ClusterDirectory:
             write_durably(self.authority_key, key, 0o600)
             write_durably(self.authority, certificate)
 
+    def authority_fingerprint(self) -> str | None:
+        """Of the certificate of the cluster's authority; None if there is none here."""
+        return certificates.fingerprint(self.authority.read_bytes()) if self.authority.exists() else None
+
     def sign(self, csr: bytes, name: str, hosts: tuple[str, ...]) -> bytes:
         """The certificate of the node `name` for the key in a request, by the authority whose key is here."""
         return certificates.sign(
@@ -89,8 +93,8 @@ class ClusterDirectory:
             ]
         write_durably(self.settings, "\n".join([*lines, ""]).encode(), 0o600)
 
-    def set_registry(self, endpoints: list[str]) -> None:
-        """Write where the cluster's etcd is, if it is not written already; it holds from the node's next start on."""
+    def set_registry(self, endpoints: list[str]) -> str:
+        """Write where the cluster's etcd is, if it is not written already; as in `registry.url`."""
         import tomllib  # noqa: PLC0415  # as in `mao.config`
 
         sections = tomllib.loads(self.settings.read_text("utf-8"))
@@ -98,6 +102,7 @@ class ClusterDirectory:
         url = f"etcd://{','.join(endpoints)}"
         if settings["registry.url"] != url:
             self.write_settings(settings | {"registry.url": url})
+        return url
 
     def set_aside(self) -> Path:
         """Take the cluster's files and the member's away from where they are looked for; where they are now."""

@@ -71,9 +71,14 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
         raise Conflict("This node is in a cluster already. `mao cluster leave` takes it out. Nothing was changed.")
     _check_not_leaving(directory)
     with _held(config) as workspace:
+        _check_member(directory, directory.authority_fingerprint())
         directory.prepare()
         directory.found_authority(f"MAO cluster begun by {config.node}"[: certificates.LONGEST_NAME])
-        at = directory.member.listening() or at
+        if directory.settings.exists():
+            at = directory.member.listening() or at
+        else:
+            directory.member.stop()
+            directory.member.set_data_aside()  # an etcd that was killed as it began never answers; all is here still
         csr = certificates.request(directory.key.read_bytes(), config.node)
         directory.give_name(config.node, certificates.key_fingerprint(csr))
         write_durably(directory.certificate, directory.sign(csr, config.node, (at.host,)))
@@ -116,9 +121,11 @@ def join(
     _check_not_leaving(directory)
     with _held(config) as workspace:
         _check_authority(directory, invited.authority)
+        _check_member(directory, invited.authority)
         directory.prepare()
         authority = admission.authority(invited)
-        at = directory.member.listening() or at
+        if directory.member.has_data:
+            at = directory.member.listening() or at
         csr = certificates.request(directory.key.read_bytes(), config.node)
         asked = {"name": config.node, "hosts": [at.host], "request": csr.decode()}
         admitted = admitting.Admitted.model_validate(admission.ask(invited, authority, asked))
@@ -195,14 +202,22 @@ def _check_not_leaving(directory: ClusterDirectory) -> None:
 def _check_authority(directory: ClusterDirectory, fingerprint: str) -> None:
     if directory.authority_key.exists() and directory.settings.exists():
         raise Conflict("This node has begun a cluster of its own. `mao cluster leave` takes it out of it.")
-    if directory.authority.exists():
-        known = certificates.fingerprint(directory.authority.read_bytes())
-        if known != fingerprint:
-            raise InvitationRefused(
-                "The invitation is of another cluster than the one that this node is in or began to join."
-                f" `mao cluster leave` takes it out of that; if it never joined, remove {directory.path}."
-                " Nothing was changed."
-            )
+    if directory.authority_fingerprint() not in {None, fingerprint}:
+        raise InvitationRefused(
+            "The invitation is of another cluster than the one that this node is in or began to join."
+            f" `mao cluster leave` takes it out of that; if it never joined, remove {directory.path}."
+            " Nothing was changed."
+        )
+
+
+def _check_member(directory: ClusterDirectory, authority: str | None) -> None:
+    """Refuse to begin with the data of a member of another cluster, which has other keys and other members."""
+    if directory.member.has_data and directory.member.token() != authority:
+        raise Conflict(
+            f"In {directory.member.directory} is this node's member of etcd of another cluster, which was not left by"
+            " `mao cluster leave`. If nothing of it is needed, end its process and move that directory away; then say"
+            " it again. Nothing was changed."
+        )
 
 
 @contextmanager

@@ -49,9 +49,11 @@ class Daemon:
         self._busy: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
         self._not_before: dict[tuple[str, str], float] = {}
+        self._said: dict[tuple[str, str], str] = {}  # what was the matter when it was tried last
         self._looks: dict[str, float] = {}  # when to look again after what the remote has beside a branch
         self._tend_at = time.monotonic() + _FIRST_TENDING
         self._is_away = False
+        self._base = node.kept.base()
         self._turns: dict[str, float] = {}  # when to look at the tag of each tool
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
@@ -142,6 +144,9 @@ class Daemon:
                 log.warning("the registry is back")
         if node.mirror.in_touch():
             checking.end_outdated(node)
+            if (base := node.kept.base()) != self._base:  # set back, it may not know what it was told
+                self._base = base
+                self._do(self._remote, ("node", "heads"), lambda node, _: announcing.sweep(node), "heads")
             for dataset in node.kept.untold():
                 self._do(self._remote, ("head", dataset), announcing.announce_head, dataset)
 
@@ -200,8 +205,11 @@ class Daemon:
         try:
             step(self._node, name)
             self._not_before.pop(key, None)
+            self._said.pop(key, None)
         except MaoError as error:
-            log.warning("%s %s: %s", *key, error.detail)
+            if self._said.get(key) != error.detail:  # a registry may be full for days
+                self._said[key] = error.detail
+                log.warning("%s %s: %s", *key, error.detail)
             self._not_before[key] = time.monotonic() + _AFTER_BUG
         except Exception:  # the boundary of the daemon: one bad item must not end the others
             log.exception("%s %s failed; it is tried again in %g s", *key, _AFTER_BUG)

@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from mao import certificates
 from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
@@ -77,14 +78,19 @@ def enlist(
     with client_of(config) as client:
         listed = etcd.list_members(client)
         mine = own_member(listed, at, config.node)
-        if mine is None and (not as_member or len(listed) >= MOST_MEMBERS):
-            tell(f"The cluster's etcd has {len(listed)} members; this node is a client of them.")
+        lost = [] if member.has_data else _lost(listed, config.node, member.listening(), at)
+        mine = None if mine in lost else mine
+        stay = len(listed) - len(lost)
+        as_member = mine is not None or (as_member and stay < MOST_MEMBERS)
+        if as_member:
+            program()
+        for one in lost:
+            etcd.remove(client, one.id)
+        if not as_member:
+            tell(f"The cluster's etcd has {stay} members; this node is a client of them.")
             return False
-        program()
-        if mine is not None and mine.name and not member.has_data:
-            etcd.remove(client, mine.id)  # its data is gone, and etcd wants it to come anew then
-            mine = None
         if mine is None:
+            member.stop()
             member.set_data_aside()  # of a member that was removed: it is of no use any more
             mine, listed = _added(client, at, tell)
         if not member.has_data:
@@ -98,13 +104,19 @@ def enlist(
 def endpoints(config: Config, own: str | None) -> list[str]:
     """Where clients reach the members, this node's own first."""
     with client_of(config) as client:
-        return addresses(etcd.list_members(client), own)
+        return addresses(etcd.list_members(client), own, config.node)
 
 
-def addresses(listed: Sequence[Member], own: str | None) -> list[str]:
-    """Where clients reach these members, this node's own first, as in `registry.url`."""
-    urls = sorted(url for member in listed for url in member.client_urls)
-    return list(dict.fromkeys(([own] if own else []) + [urlsplit(url).netloc for url in urls]))
+def addresses(listed: Sequence[Member], own: str | None, name: str) -> list[str]:
+    """Where the node `name` reaches these members, as in `registry.url`: its own first.
+
+    A client begins at a place that follows from its name, as the first is asked first and all would ask the same one.
+    """
+    found = sorted(urlsplit(url).netloc for member in listed for url in member.client_urls)
+    if own is None:
+        turn = crc32(name.encode()) % max(1, len(found))
+        return found[turn:] + found[:turn]
+    return [own, *(address for address in found if address != own)]
 
 
 def check_leaving(config: Config, directory: ClusterDirectory, *, others: Sequence[str], force: bool) -> bool:
@@ -178,6 +190,19 @@ def own_member(listed: Sequence[Member], at: Listening, name: str) -> Member | N
             " (--address, --etcd-port, --peer-port). Nothing was changed."
         )
     return mine
+
+
+def _lost(listed: Sequence[Member], name: str, before: Listening | None, at: Listening) -> list[Member]:
+    """Members that this node had and has no data of, and that would be counted for ever: etcd wants it to come anew.
+
+    Args:
+        listed: of the cluster.
+        name: of this node; no other one has it, as it was given to this one.
+        before: where it began to join, if it did so before.
+        at: where it is to be.
+    """
+    begun = {before.peer_url} - {at.peer_url} if before else set()
+    return [one for one in listed if one.name == name or (not one.name and begun & set(one.peer_urls))]
 
 
 def _answers(client: EtcdClient, member: Member) -> bool:

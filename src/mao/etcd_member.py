@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -28,17 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 QUOTA = 2 * 1024**3
-"""Bytes that the database of a member may have: etcd's own default, said so that `status` can tell how near it is."""
+"""Bytes that the database of a member may have: etcd's own default, so that `status` can tell how near it is."""
 _KEPT_HISTORY = "1h"
 """How long a watch may be away and go on where it was; after that it lists anew."""
 _PATIENCE = 10.0
 """Seconds for a member that is to stop, before it is killed: it only has to close its database."""
 _LOOK = 0.02
 _LARGEST_LOG = 10_000_000
-_INSTALL = (
-    "Install it (`apt install etcd-server`, or a release of github.com/etcd-io/etcd on the PATH), or make this node a"
-    " client of the cluster (`mao cluster join --client`)."
-)
+_SAID = re.compile(r'"(?:msg|error)":"((?:[^"\\]|\\.)*)"')  # in a line of etcd's log; all else is for programmers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +86,19 @@ class EtcdMember:
 
     def listening(self) -> Listening | None:
         """Where it is reached according to its configuration; None if there is none."""
-        if not self.is_configured:
+        if not (settings := self._settings()):
             return None
-        import yaml  # noqa: PLC0415  # only for this and its writing
-
-        settings = yaml.safe_load(self.configuration.read_bytes())
         client, peer = (urlsplit(settings[f"{kind}-urls"]) for kind in ("advertise-client", "initial-advertise-peer"))
         return Listening(client.hostname or "", client.port or 0, peer.port or 0)
+
+    def token(self) -> str | None:
+        """Of the cluster that it belongs to, according to its configuration; None if there is none."""
+        return self._settings().get("initial-cluster-token")
+
+    def _settings(self) -> dict[str, Any]:
+        import yaml  # noqa: PLC0415  # only for this and its writing
+
+        return dict(yaml.safe_load(self.configuration.read_bytes())) if self.is_configured else {}
 
     @property
     def has_data(self) -> bool:
@@ -254,11 +258,11 @@ class EtcdMember:
 
     def last_words(self) -> str:
         """The end of its log, for whoever asks why it does not run."""
-        try:
-            lines = self.log.read_text("utf-8", "replace").splitlines()
-        except FileNotFoundError:
+        if not self.log.exists():
             return f"It wrote nothing to {self.log}."
-        return f"The end of {self.log}: {' / '.join(lines[-3:])}"
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        words = ((_SAID.findall(line) or [line])[-1] for line in lines[-3:])
+        return f"The end of {self.log}: {' / '.join(dict.fromkeys(words)).rstrip('.')}."
 
 
 def program() -> str:
@@ -269,7 +273,10 @@ def program() -> str:
     """
     found = shutil.which("etcd", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
     if found is None:
-        raise OutsideFailed(f"etcd is not on this machine, so it can have no member of the cluster. {_INSTALL}")
+        raise OutsideFailed(
+            "etcd is not on this machine, so it can have no member. Install it (`apt install etcd-server`"
+            " or a release of github.com/etcd-io/etcd on the PATH), or join as a client (`mao cluster join --client`)."
+        )
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
+
+import apsw
 
 from mao.registry import Change, Entry
 from mao.sqlite import SqliteFile
@@ -12,6 +15,8 @@ from mao.values import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+log = logging.getLogger("mao.kept_mirror")
 
 _MIGRATIONS = (
     """
@@ -57,16 +62,18 @@ class KeptMirror:
 
     Args:
         path: of the file.
-        registry: the setting `registry.url`; a copy of another registry is forgotten.
+        registry: the setting `registry.url`; a copy of a registry that has no member in common is forgotten.
     """
 
     def __init__(self, path: Path, registry: str) -> None:
-        self._file = SqliteFile(path, _MIGRATIONS)
+        self._file = _sound(path) or SqliteFile(path, _MIGRATIONS)
         self._registry = registry
         with self._file.transaction(flush=False):
-            if self._file.rows("SELECT 1 FROM copies WHERE registry != ?", registry):
+            copied = self._file.rows("SELECT registry FROM copies")
+            if any(_members(registry).isdisjoint(_members(str(other))) for (other,) in copied):
                 self._file.rows("DELETE FROM entries")
                 self._file.rows("DELETE FROM copies")
+                self._file.rows("DELETE FROM heads WHERE told")
 
     def copy(self) -> Copy | None:
         """What was stored last; None if that registry has never been listed."""
@@ -79,10 +86,14 @@ class KeptMirror:
     def store(self, changes: Iterable[Change], revision: int, base: int, moment: float) -> None:
         """Bring the copy to `revision`, all of it or nothing.
 
+        A registry that was set back, or is another one, may not know the heads that were told: they are forgotten.
+
         Raises:
             DiskFull: nothing was stored.
         """
         with self._file.transaction(flush=False):
+            if self.base() != base:
+                self._file.rows("DELETE FROM heads WHERE told")
             for change in changes:
                 if change.value is None:
                     self._file.rows("DELETE FROM entries WHERE key = ?", change.key)
@@ -92,6 +103,11 @@ class KeptMirror:
                     )
             self._file.rows("DELETE FROM copies")
             self._file.rows("INSERT INTO copies VALUES (?, ?, ?, ?)", self._registry, revision, base, moment)
+
+    def base(self) -> int | None:
+        """That of the copy; None if there is none."""
+        rows = self._file.rows("SELECT base FROM copies")
+        return int(str(rows[0][0])) if rows else None
 
     def remember(self, dataset: str, head: Head) -> None:
         """Keep what the cluster is to be told of a dataset, in place of what it was to be told before."""
@@ -123,3 +139,25 @@ class KeptMirror:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _members(registry: str) -> set[str]:
+    """Of the registry: a cluster gets and loses some, and stays the same one."""
+    return set(registry.rpartition("://")[2].split(","))
+
+
+def _sound(path: Path) -> SqliteFile | None:
+    """The file; None if it was damaged and is gone: the registry tells all again, and caches of datasets the heads."""
+    try:
+        file = SqliteFile(path, _MIGRATIONS)
+        (found,) = file.rows("PRAGMA quick_check(1)")[0]
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        found = str(error)
+    else:
+        if found == "ok":
+            return file
+        file.close()
+    log.warning("%s is damaged (%s), and made anew", path, found)
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    return None

@@ -6,10 +6,12 @@ import logging
 import os
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mao.cluster_directory import ClusterDirectory
+from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
 from mao.dataset_history import DatasetHistory
 from mao.errors import InUse, MaoError
@@ -38,9 +40,12 @@ def etcd_client(config: Config) -> EtcdClient:
     # grpc takes longer to load than all the rest, and a node alone does not need it.
     from mao.etcd.client import EtcdClient  # noqa: PLC0415
 
-    endpoints = config["registry.url"].removeprefix("etcd://").split(",")
     given = (config[f"registry.{name}"] for name in ("ca", "certificate", "key", "user", "password"))
-    return EtcdClient(endpoints, *given)
+    return EtcdClient(_endpoints(config["registry.url"]), *given)
+
+
+def _endpoints(url: str) -> list[str]:
+    return url.removeprefix("etcd://").split(",")
 
 
 def _etcd(config: Config, _: Workspace) -> Registry:
@@ -99,6 +104,15 @@ class LocalNode:
                 member.start()
             except MaoError as error:  # the other members may do without it
                 log.warning("%s", error.detail)
+
+    def reach(self, url: str) -> None:
+        """Ask the members that `url` names from now on, unless a person has set others (`registry.url`)."""
+        from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
+
+        set_by_cluster = self.config.origin["registry.url"] == str(cluster_file(self.config.home))
+        if set_by_cluster and isinstance(self.registry, EtcdRegistry):
+            self.config = replace(self.config, values=self.config.values | {"registry.url": url})
+            self.registry.reach(_endpoints(url))
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called after each change of the store or the registry, from any thread."""

@@ -14,7 +14,7 @@ from collections import deque
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mao.errors import DiskFull, RegistryUnavailable, StaleRevision
+from mao.errors import DiskFull, MaoError, RegistryUnavailable, StaleRevision
 from mao.registry import Change, Entry, Progress
 
 if TYPE_CHECKING:
@@ -33,15 +33,17 @@ _BEGIN = 2.0
 """Seconds that the registry gets at the start of a node that has a copy of it."""
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
-_PAGE, _LARGEST_PAGE = 1000, 8000
-"""How many entries are asked for at once; more if they come quickly, as etcd 3.4 goes through all that is left for each
-page: a list of 200,000 takes it less than two seconds in large pages, and seven in small ones."""
+_SMALLEST_PAGE, _PAGE, _LARGEST_PAGE = 16, 1000, 8000
+"""How many entries are asked for at once. Fewer if they do not come: the line may be slow. More if they come quickly:
+etcd 3.4 goes through all that is left for each page, and takes seven seconds for a list of 200,000 in pages of 1000, and
+less than two in large ones. Still larger ones save little, and leave their memory behind."""
 _QUICK = 0.25
 """Seconds; a page of twice as much still comes long before it would be given up."""
 _KEEP = 5.0
 """Seconds after which it is stored that the registry was in touch, though nothing has changed."""
-_CATCH_UP = 5.0
-"""Seconds until what was written to the registry has come back from it, or will not so soon."""
+_CATCH_UP = 15.0
+"""Seconds until what was written to the registry has come back from it, or will not so soon. The watch needs five to
+find another member if two of five are cut off, and more if they have much to do."""
 _LONGEST_END = 10.0
 """Seconds that the thread may take to end; it could be listing a registry that does not answer."""
 _REMEMBERED = 10_000
@@ -69,6 +71,7 @@ class Mirror:
         self._closing = threading.Event()
         self._cached: dict[str, tuple[int, Any]] = {}
         self._trouble = ""
+        self._page = _PAGE
         self._by_key: dict[str, Entry] = {}
         self._keys: list[str] = []
         self.revision = self._base = self._log_from = 0
@@ -88,15 +91,17 @@ class Mirror:
         while not self._closing.is_set():
             try:
                 self._list_anew()
+                self._trouble, self._page = "", _PAGE
                 self._tried.set()
                 for progress in self._registry.watch(PREFIX, after=self.revision):
                     self._take(progress)
-            except RegistryUnavailable as error:
-                self._trouble = error.detail
             except StaleRevision as error:
                 log.warning("the registry is listed anew: %s", error.detail)
-            except Exception:  # whatever it was, it must not be the last that is heard of the registry
-                if not self._closing.is_set():
+            except MaoError as error:  # it is away, full, or no registry
+                self._trouble, self._page = error.detail, max(_SMALLEST_PAGE, self._page // 4)
+            except Exception as error:  # whatever it was, it must not be the last that is heard of the registry
+                if not self._closing.is_set() and self._trouble != (trouble := f"{type(error).__name__}: {error}"):
+                    self._trouble = trouble
                     log.exception("following the registry failed; it is listed anew")
             else:
                 return
@@ -130,15 +135,15 @@ class Mirror:
         A change between two pages comes again by the watch: until then it is known as if it had come with the first.
         """
         found: dict[str, Entry] = {}
-        first, after, size, largest = 0, "", _PAGE, _LARGEST_PAGE
+        first, after, size, largest = 0, "", self._page, _LARGEST_PAGE
         while True:
             begun = time.monotonic()
             try:
                 page, revision = self._registry.entries(PREFIX, after=after, limit=size)
             except RegistryUnavailable:
-                if size == _PAGE:
+                if size == self._page:
                     raise
-                size = largest = _PAGE  # what came quickly before may have been small entries
+                size = largest = self._page  # what came quickly before may have been small entries
                 continue
             first = first or revision
             if not page:

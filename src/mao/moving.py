@@ -71,17 +71,18 @@ def take_along(cluster: Registry, own: Registry, store: Store, node: str) -> int
     Raises:
         RegistryUnavailable
     """
+    node = node.lower()
     installed = {key.lower() for key, _ in store.bodies("installation")}
     wanted: list[Entry] = []
     datasets: set[str] = set()
     for entry in entries(cluster, TOOLS):
         tool = Tool.model_validate_json(entry.value)
-        if tool.registered_by == node or tool.name.lower() in installed:
+        if tool.registered_by.lower() == node or tool.name.lower() in installed:
             wanted.append(entry)
             datasets.add(tool.dataset.lower())
     for entry in entries(cluster, DATASETS):
         dataset = Dataset.model_validate_json(entry.value)
-        if dataset.registered_by == node or dataset.name.lower() in datasets or _uses(store, dataset.name):
+        if dataset.registered_by.lower() == node or dataset.name.lower() in datasets or _uses(store, dataset.name):
             wanted.append(entry)
     for entry in wanted:
         present = own.get(entry.key)
@@ -124,7 +125,7 @@ def _joined(mine: Tool | Dataset, present: Entry | None) -> Tool | Dataset | str
             return theirs.model_copy(update={"produced_by": together}) if together != theirs.produced_by else None
         case Tool():
             registered = Tool.model_validate_json(present.value)
-            if (registered.url, registered.registered_by) != (mine.url, mine.registered_by):
+            if (registered.url, registered.registered_by.lower()) != (mine.url, mine.registered_by.lower()):
                 return (
                     f"The tool '{registered.name}' is registered in the cluster by node '{registered.registered_by}'"
                     f" from {registered.url}; here it is from {mine.url}. Give yours another Name and register it."

@@ -222,11 +222,14 @@ def test_help_is_of_what_is_installed_now(served: Serving, tool: Path, remote: P
 
 def test_an_attempt_that_the_stop_of_the_node_breaks_off_goes_on_afterwards(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with hanging_server() as (url, taken), serving(home, git__allow_http="true") as node:
-        commit(tmp_path / "probe", tool_files(url))
-        node.api("POST", "/tools", {"url": str(tmp_path / "probe")})
-        node.api("POST", "/installations", {"tool": "probe"})
-        eventually(lambda: taken, "the dataset is being cloned")
+    with hanging_server() as (url, taken):
+        with serving(home, git__allow_http="true") as node:
+            commit(tmp_path / "probe", tool_files(url))
+            node.api("POST", "/tools", {"url": str(tmp_path / "probe")})
+            node.api("POST", "/installations", {"tool": "probe"})
+            eventually(lambda: taken, "the dataset is being cloned")
+            before = len(taken)
 
-    with serving(home, git__allow_http="true") as node:
-        assert node.api("GET", "/installations/probe")["attempt"]["step"] == "dataset"
+        with serving(home, git__allow_http="true") as node:
+            eventually(lambda: len(taken) > before, "the dataset is being cloned again")
+            assert node.api("GET", "/installations/probe")["attempt"]["step"] == "dataset"

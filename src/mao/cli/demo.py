@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from mao.cli.stage import DATASET, TOOL, Node, say, temporary_place
-
-_ROWS = 6
-_WIDTH = 100
+from mao.cli.stage import DATASET, TOOL, Node, look_at, say, temporary_place
 
 
 @click.command()
@@ -56,14 +51,3 @@ def _tell_all(node: Node) -> None:
         "  mao tool register URL        makes it known\n"
         "  mao doctor                   checks this machine\n"
     )
-
-
-def look_at(node: Node, printed: str) -> None:
-    """Show what is in a clone, whose path `mao dataset clone` printed, and where that says it comes from."""
-    clone = Path(printed.strip().splitlines()[-1])
-    file = max(clone.glob("census/**/*.csv"))
-    say(f"The first rows of {file.relative_to(clone)}:")
-    for line in file.read_text("utf-8").splitlines()[:_ROWS]:
-        click.echo(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…")
-    say("Each commit says where its data comes from:")
-    node.git(clone, "log", "-1", show=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from mao.cli.demo import look_at
-from mao.cli.stage import DATASET, TOOL, Node, free_port, say
+from mao.cli.stage import DATASET, TOOL, Node, free_port, look_at, say
 
 if TYPE_CHECKING:
     from pathlib import Path

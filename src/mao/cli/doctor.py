@@ -16,7 +16,7 @@ import click
 
 from mao import __version__
 from mao.cli.options import configured_url, output_option
-from mao.cli.output import count
+from mao.cli.output import count, seconds
 from mao.errors import MaoError, NodeUnreachable, RegistryUnavailable, RouteNotFound
 
 if TYPE_CHECKING:
@@ -200,12 +200,16 @@ def _listed(path: str, **filters: object) -> Iterator[Any]:
 def _announced(name: str) -> Finding:
     from mao.cli.asking import Client
     from mao.cli.node import unannounced
+    from mao.registry import STALE
 
     client = Client(os.environ.get("MAO_URL") or configured_url())
     try:
         nodes = list(client.pages("/nodes"))
     except RegistryUnavailable as error:
         return Finding(name, "warn", "not known", error.detail)
+    if client.registry_age > STALE:
+        said = f"not known: the registry has been away for {seconds(client.registry_age)}"
+        return Finding(name, "warn", said, "'mao cluster status' says what is the matter with it.")
     for found in nodes:
         if found["here"]:
             where = f"at {found['url']}" if found["url"] else "without an address: other nodes cannot ask it"

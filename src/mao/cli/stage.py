@@ -28,6 +28,8 @@ TOOL = "python-census"
 DATASET = "python-census-data"
 _PATIENCE = 30.0
 """Seconds until a node that was started counts as one that does not come up."""
+_ROWS = 6
+_WIDTH = 100
 _IDENTITY = {
     # Nobody's own git identity or settings are needed, nor changed.
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -173,6 +175,17 @@ def examples() -> Path:
         if (folder / TOOL / "mao.yaml").is_file():
             return folder
     raise NotFound(f"The example '{TOOL}' is not in this installation. Install MAO again.")
+
+
+def look_at(node: Node, printed: str) -> None:
+    """Show what is in a clone, whose path `mao dataset clone` printed, and where that says it comes from."""
+    clone = Path(printed.strip().splitlines()[-1])
+    file = max(clone.glob("census/**/*.csv"))
+    say(f"The first rows of {file.relative_to(clone)}:")
+    for line in file.read_text("utf-8").splitlines()[:_ROWS]:
+        click.echo(line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…")
+    say("Each commit says where its data comes from:")
+    node.git(clone, "log", "-1", show=True)
 
 
 def say(words: str) -> None:

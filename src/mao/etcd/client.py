@@ -77,7 +77,7 @@ class EtcdClient:
         self._channels: dict[str, grpc.Channel] = {}
         self._opening = threading.Lock()
         self._closed = False
-        self._preferred = 0
+        self._preferred = self.endpoints[0]
 
     def call(self, path: str, request: Message, answer: type[A], lost: list[str] | None = None) -> A:
         """What a member answers; each is asked, again and again, until one does or it is given up.
@@ -105,7 +105,7 @@ class EtcdClient:
                     if lost is not None and error.kind is Kind.LOST:
                         lost.append(endpoint)
                 else:
-                    self._preferred = self.endpoints.index(endpoint)
+                    self._preferred = endpoint
                     return found
                 if time.monotonic() >= deadline:
                     break
@@ -122,10 +122,15 @@ class EtcdClient:
             self._raise_final(path, error)
             raise _unavailable({endpoint: error}) from error
 
+    def reach(self, endpoints: Sequence[str]) -> None:
+        """Ask these members from now on: the cluster has got others."""
+        self.endpoints = tuple(endpoints)
+
     def in_order(self) -> tuple[str, ...]:
         """The endpoints, the one that worked last before the others."""
-        first = self._preferred
-        return self.endpoints[first:] + self.endpoints[:first]
+        endpoints, preferred = self.endpoints, self._preferred
+        first = endpoints.index(preferred) if preferred in endpoints else 0
+        return endpoints[first:] + endpoints[:first]
 
     def attempt(self, endpoint: str, path: str, request: Message, answer: type[A], seconds: float) -> A:
         """What one member answers; authenticates (again) where that is needed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -58,7 +57,7 @@ class Watch:
         Raises:
             StaleRevision
         """
-        for endpoint in itertools.cycle(self._client.in_order()):
+        for endpoint in self._members():
             if self._closed.is_set():
                 return
             try:
@@ -68,6 +67,11 @@ class Watch:
                 if self._failures == 1 and not self._closed.is_set():
                     log.warning("the watch of etcd at %s has ended: %s; trying others", endpoint, error.words)
             self._closed.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * self._failures))
+
+    def _members(self) -> Iterator[str]:
+        """One after the other, and again; they may have become others meanwhile."""
+        while True:
+            yield from self._client.in_order()
 
     def close(self) -> None:
         """End it, from another thread as well."""

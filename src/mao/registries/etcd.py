@@ -8,6 +8,7 @@ from mao.errors import OutsideFailed, RegistryFull, RegistryUnavailable, StaleRe
 from mao.etcd import rpc_pb2 as rpc
 from mao.etcd.watch import Watch
 from mao.registry import Edit, Entry, Progress, check_size
+from mao.values import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _RANGE = "/etcdserverpb.KV/Range"
 _TXN = "/etcdserverpb.KV/Txn"
+_BARS = "/mao/bars/"
+"""Below it, for an hour each: the writes of which no attempt that is still on its way may be made any more."""
+_HOUR = 3600
 
 
 class EtcdRegistry:
@@ -31,6 +35,10 @@ class EtcdRegistry:
         self._watches: set[Watch] = set()
         self._closed = False
         self._cluster = 0  # the id of the one that was listed last
+
+    def reach(self, endpoints: Sequence[str]) -> None:
+        """Ask these members from now on."""
+        self._client.reach(endpoints)
 
     def get(self, key: str) -> Entry | None:
         request = rpc.RangeRequest(key=key.encode())
@@ -47,14 +55,14 @@ class EtcdRegistry:
         return [_entry(kv) for kv in answer.kvs], answer.header.revision
 
     def write(self, *edits: Edit, lease: int | None = None) -> int:
-        check_size(edits)
-        for edit in edits:
-            if edit.value is None and not edit.if_revision:
-                raise _stale(edit.key)
+        _check(edits)
         lost: list[str] = []
         refusal: MaoError
         try:
-            answer = self._client.call(_TXN, _transaction(edits, lease), rpc.TxnResponse, lost)
+            bar = f"{_BARS}{new_id()}"
+            answer = self._client.call(_TXN, _transaction(edits, lease, bar), rpc.TxnResponse, lost)
+            if lost:
+                self._bar(bar)
         except RegistryUnavailable as error:
             raise RegistryUnavailable(f"{error.detail} {_doubt(edits) if lost else 'Nothing was changed.'}") from error
         except RegistryFull as error:
@@ -71,6 +79,15 @@ class EtcdRegistry:
         if lost and (revision := self._made_before(edits)):
             return revision
         raise refusal
+
+    def _bar(self, key: str) -> None:
+        """Have attempts at a write fail that have not arrived yet.
+
+        A member that stood still makes what it was sent before, also if another one has made it, and the key that was
+        put where there was none has been deleted since.
+        """
+        put = rpc.PutRequest(key=key.encode(), value=key.encode(), lease=self.grant(_HOUR))
+        self._client.call("/etcdserverpb.KV/Put", put, rpc.PutResponse)
 
     def _made_before(self, edits: Sequence[Edit]) -> int:
         """The revision at which an earlier attempt, whose answer was lost, made the edits; 0 if none did.
@@ -137,9 +154,18 @@ def _below(prefix: str) -> tuple[bytes, bytes]:
     return (first, first[:-1] + bytes([first[-1] + 1])) if first else (b"\0", b"\0")
 
 
-def _transaction(edits: Sequence[Edit], lease: int | None) -> rpc.TxnRequest:
-    """All of the edits if each key has the revision it must have, else the keys as they are."""
+def _check(edits: Sequence[Edit]) -> None:
+    """Refuse what no state of the registry allows."""
+    check_size(edits)
+    for edit in edits:
+        if edit.value is None and not edit.if_revision:
+            raise _stale(edit.key)
+
+
+def _transaction(edits: Sequence[Edit], lease: int | None, bar: str) -> rpc.TxnRequest:
+    """All of the edits if each key has the revision it must have, and there is no `bar`, else the keys as they are."""
     transaction = rpc.TxnRequest()
+    transaction.compare.add(target=rpc.Compare.MOD, key=bar.encode(), mod_revision=0)
     for edit in edits:
         key = edit.key.encode()
         transaction.compare.add(target=rpc.Compare.MOD, key=key, mod_revision=edit.if_revision)  # 0: no such key

@@ -1,0 +1,493 @@
+"""A cluster is begun, joined and left with real members of etcd; each node is a home of its own on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crashing import STEPS_OF_CLUSTERS
+from etcd_cluster import need_etcd
+from mao import certificates
+from mao.cluster_directory import ClusterDirectory
+from mao.web.server import listen
+from support import PATIENCE, ServedNode, bare, commit, eventually, free_port, tool_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass
+class Site:
+    """A node on a machine of its own, as far as ports make one."""
+
+    node: ServedNode
+    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(3)])
+
+    @property
+    def directory(self) -> ClusterDirectory:
+        return ClusterDirectory(self.node.home)
+
+    @property
+    def place(self) -> list[str]:
+        etcd, peer, cluster = map(str, self.ports)
+        return ["--address", "127.0.0.1", "--etcd-port", etcd, "--peer-port", peer, "--cluster-port", cluster]
+
+    def mao(self, *args: str, crash_at: str = "never", **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command line, which kills itself at a step."""
+        self.node.home.parent.mkdir(parents=True, exist_ok=True)
+        return subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("crashing.py")), crash_at, *args],
+            env=self.node.environment() | environment,
+            cwd=self.node.home.parent,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 3,
+            check=False,
+        )
+
+    def ok(self, *args: str) -> subprocess.CompletedProcess[str]:
+        done = self.mao(*args)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def refused(self, *args: str, words: str, status: int = 4, **environment: str) -> None:
+        done = self.mao(*args, **environment)
+        assert (done.returncode, words in done.stderr) == (status, True), done.stderr
+
+    def init(self) -> str:
+        """Begin a cluster, and serve; an invitation."""
+        printed = self.ok("cluster", "init", *self.place).stdout
+        self.node.start()
+        return printed.split()[-1]
+
+    def invitation(self, *args: str) -> str:
+        return self.ok("cluster", "invite", *args).stdout.strip()
+
+    def join(self, invitation: str, *args: str, serve: bool = True) -> str:
+        """Join, and serve; what was said."""
+        said = self.ok("cluster", "join", invitation, *self.place, *args).stderr
+        if serve:
+            self.node.start()
+        return said
+
+    def leave(self, *args: str) -> str:
+        self.node.stop()
+        return self.ok("cluster", "leave", *args).stderr
+
+    def status(self) -> Any:
+        return json.loads(self.ok("cluster", "status", "-o", "json").stdout)
+
+    def names(self) -> list[str]:
+        return sorted(
+            item["name"] for kind in ("tools", "datasets") for item in self.node.api("GET", f"/{kind}")["items"]
+        )
+
+    def lists(self, names: list[str]) -> bool:
+        return self.names() == names
+
+    def kill_member(self) -> None:
+        pid = self.directory.member.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not self.directory.member.is_alive())
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Make nodes, each with ports of its own."""
+    need_etcd()
+    made: list[Site] = []
+
+    def make(name: str) -> Site:
+        made.append(Site(ServedNode(tmp_path / f"home-{name}", name)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.node.stop()
+    for one in made:
+        one.directory.member.stop()
+
+
+def tool_at(tmp_path: Path, name: str, where: str = "") -> Path:
+    """A repository of a tool with a dataset of its own."""
+    repository = tmp_path / f"repositories{where}" / name
+    commit(repository, tool_files(bare(tmp_path / f"remotes{where}" / f"{name}.git"), name=name))
+    return repository
+
+
+def settled(site: Site, members: int) -> Any:
+    """How the cluster is once nothing is wrong but an even number of members."""
+
+    def looked() -> Any:
+        state = site.node.api("GET", "/cluster")
+        well = [words for words in state["advice"] if "bear no more losses" not in words] == []
+        return state if well and len(state["members"]) == members else None
+
+    return eventually(looked, f"all is well with {members} members")
+
+
+def test_three_nodes_become_a_cluster_and_part_again_without_losing_a_name_a_run_or_an_installation(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    alpha.node.start().install(tool_at(tmp_path, "first"), "first")
+    run = alpha.node.ended(alpha.node.run(tool="first"))
+    alpha.node.stop()
+    beta.node.start().install(tool_at(tmp_path, "second"), "second")
+    before = beta.node.ended(beta.node.run(tool="second"))
+    beta.node.stop()
+
+    invitation = alpha.init()
+    assert "2 tools and datasets" in beta.join(invitation)
+    gamma.join(alpha.invitation("--valid", "1"))
+    everything = ["first", "first-data", "second", "second-data"]
+    for one in (alpha, beta, gamma):
+        eventually(partial(one.lists, everything), f"{one.node.name} lists what the others registered")
+    assert alpha.node.api("GET", f"/runs/{run['id']}")["state"] == "succeeded"
+    assert alpha.node.ended(alpha.node.run(tool="first"))["state"] == "succeeded"
+
+    state = settled(gamma, 3)
+    assert sorted(member["name"] for member in state["members"]) == ["alpha", "beta", "gamma"]
+    assert sum(member["leader"] for member in state["members"]) == 1
+    assert (state["quorum"], state["advice"], state["authority"]) == (True, [], False)
+    assert {clock["node"] for clock in state["clocks"]} == {"alpha", "beta"}
+    assert all(abs(clock["offset"]) < 1 for clock in state["clocks"])
+    assert all(str(port) in alpha.directory.settings.read_text() for port in (beta.ports[0], gamma.ports[0]))
+
+    gamma.node.api("POST", "/installations", {"tool": "second"})
+    assert gamma.node.installed("second")["state"] == "installed"
+    assert "2 registrations are in this node's own registry" in gamma.leave()
+    settled(alpha, 2)
+    gamma.node.start()
+    assert gamma.names() == ["second", "second-data"]
+    assert gamma.node.ended(gamma.node.run(tool="second"))["state"] == "succeeded"
+
+    beta.leave()
+    beta.node.start()
+    assert beta.names() == ["second", "second-data"]
+    assert beta.node.api("GET", f"/runs/{before['id']}")["state"] == "succeeded"
+    assert settled(alpha, 1)["quorum"]
+    assert alpha.names() == everything
+    assert "authority's key is among them" in alpha.leave()
+    alpha.node.start()
+    assert alpha.names() == ["first", "first-data"]
+    assert alpha.node.api("GET", f"/runs/{run['id']}")["state"] == "succeeded"
+    assert alpha.node.ended(alpha.node.run(tool="first"))["state"] == "succeeded"
+
+
+def test_a_node_that_has_left_joins_again_when_invited_by_its_name(site: Callable[..., Site], tmp_path: Path) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    beta.join(alpha.init())
+    beta.node.api("POST", "/tools", {"url": str(tool_at(tmp_path, "second"))})
+    beta.leave()
+    beta.refused("cluster", "join", alpha.invitation(), *beta.place, words="`mao cluster invite --for beta`", status=4)
+    beta.join(alpha.invitation("--for", "beta"))
+    settled(alpha, 2)
+    assert beta.names() == alpha.names() == ["second", "second-data"]
+
+
+def test_a_name_that_the_cluster_has_is_reported_and_not_overwritten(site: Callable[..., Site], tmp_path: Path) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    alpha.node.start().api("POST", "/tools", {"url": str(tool_at(tmp_path, "probe"))})
+    alpha.node.stop()
+    beta.node.start().api("POST", "/tools", {"url": str(tool_at(tmp_path, "probe", "-of-beta"))})
+    beta.node.stop()
+    said = beta.join(alpha.init())
+    assert "The dataset 'probe-data' is registered in the cluster by node 'alpha'" in said
+    assert "The tool 'probe' was not registered in the cluster" in said
+    assert beta.node.api("GET", "/tools/probe")["registered_by"] == "alpha"
+    beta.leave()
+    beta.node.start()
+    assert beta.node.api("GET", "/tools/probe")["registered_by"] == "beta"
+
+
+def test_a_member_that_is_killed_is_told_of_and_started_again(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    beta.join(alpha.init())
+    settled(alpha, 2)
+    beta.node.stop()
+    beta.kill_member()
+    state = alpha.status()
+    assert not state["quorum"]
+    assert any("no quorum: 2 of its 2 members" in words for words in state["advice"])
+    assert any("does not answer" in words and str(beta.ports[0]) in words for words in state["advice"])
+    beta.node.start()
+    settled(alpha, 2)
+    beta.kill_member()
+    settled(alpha, 2)
+    assert beta.directory.member.is_alive()
+
+
+def test_a_node_finds_members_that_came_later_without_being_started_again(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init())
+    gamma.join(alpha.invitation())
+    settled(alpha, 3)
+    known = [f"127.0.0.1:{one.ports[0]}" for one in (alpha, beta, gamma)]
+    eventually(lambda: all(one in alpha.directory.settings.read_text() for one in known))
+    alpha.directory.member.configuration.rename(alpha.node.home / "lost")  # so that nobody starts it
+    alpha.kill_member()
+    alpha.node.api("POST", "/tools", {"url": str(tool_at(tmp_path, "first"))})
+    state = alpha.status()
+    assert state["quorum"]
+    assert sorted(member["name"] for member in state["members"]) == ["alpha", "beta", "gamma"]
+    eventually(lambda: gamma.lists(["first", "first-data"]))
+
+
+def test_the_server_of_a_member_answers_how_the_cluster_is_while_etcd_is_down(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.init()
+    alpha.directory.member.configuration.rename(tmp := alpha.directory.member.configuration.with_suffix(".away"))
+    alpha.kill_member()
+    state = alpha.status()
+    assert (state["quorum"], state["members"][0]["error"] is not None) == (False, True)
+    done = alpha.ok("cluster", "status")
+    assert "fail" in done.stdout
+    tmp.rename(alpha.directory.member.configuration)
+    settled(alpha, 1)
+
+
+def test_an_invitation_is_for_one_node_and_of_one_cluster(site: Callable[..., Site]) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    invitation = alpha.init()
+    beta.join(invitation, serve=False)
+    gamma.refused("cluster", "join", invitation, *gamma.place, words="Another node, 'beta', has used", status=7)
+    fresh = alpha.invitation()
+    address, fingerprint, secret = fresh.split("/")
+    other = certificates.fingerprint(certificates.authority("other")[1])
+    wrong = f"{address}/{other}/{secret}"
+    gamma.refused("cluster", "join", wrong, *gamma.place, words="The secret was not sent", status=7)
+    unknown = f"{address}/{fingerprint}/{'x' * 32}"
+    gamma.refused("cluster", "join", unknown, *gamma.place, words="made no such invitation", status=7)
+    gamma.refused("cluster", "join", fresh[:50], *gamma.place, words="only a part of one", status=7)
+    beta.refused("cluster", "join", wrong, *beta.place, words="another cluster", status=7)
+    alpha.refused("cluster", "join", fresh, *alpha.place, words="served by another process")
+    assert not gamma.directory.settings.exists()
+    gamma.join(fresh, serve=False)
+
+
+def test_who_stands_between_with_the_right_authority_but_no_certificate_gets_no_secret(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    invitation = alpha.init()
+    _, fingerprint, secret = invitation.split("/")
+    key, certificate = certificates.authority("127.0.0.1")
+    (tmp_path / "pair.pem").write_bytes(key + certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    body = json.dumps({"certificate": alpha.directory.authority.read_text()}).encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    heard = b""
+
+    def between(listening: Any) -> None:
+        nonlocal heard
+        for _ in range(2):
+            connection, _ = listening.accept()
+            try:
+                with context.wrap_socket(connection, server_side=True) as shaken:
+                    heard += shaken.recv(65536)
+                    shaken.sendall(answer)
+            except OSError:
+                connection.close()
+
+    with listen("127.0.0.1", 0) as listening:
+        thread = threading.Thread(target=between, args=(listening,))
+        thread.start()
+        forged = f"127.0.0.1:{listening.getsockname()[1]}/{fingerprint}/{secret}"
+        beta.refused("cluster", "join", forged, *beta.place, words="does not prove to be of the cluster", status=5)
+        thread.join()
+    assert heard.startswith(b"GET ")
+    assert secret.encode() not in heard
+
+
+def test_a_setting_of_a_person_is_not_overruled(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    words = "MAO_REGISTRY__URL sets registry.url, which goes before"
+    alpha.refused("cluster", "init", *alpha.place, words=words, MAO_REGISTRY__URL="etcd://10.0.0.1:2379")
+    alpha.refused("cluster", "join", "x", *alpha.place, words="no invitation", status=7)
+    assert not alpha.directory.path.exists()
+
+
+def test_a_node_may_be_a_client_and_is_one_past_five_members(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.init()
+    client = site("client")
+    assert "is a client of its etcd" in client.join(alpha.invitation(), "--client")
+    assert not client.directory.member.is_configured
+    for name in ("beta", "gamma", "delta", "epsilon"):
+        assert "has a member" in site(name).join(alpha.invitation(), serve=False)
+    sixth = site("zeta")
+    assert "The cluster's etcd has 5 members" in sixth.join(alpha.invitation(), serve=False)
+    assert len(alpha.status()["members"]) == 5
+    assert client.leave()
+    assert len(alpha.status()["members"]) == 5
+
+
+def test_nobody_leaves_the_others_without_a_registry_unless_told_to(site: Callable[..., Site]) -> None:
+    alpha, beta, client = site("alpha"), site("beta"), site("client")
+    beta.join(alpha.init())
+    client.join(alpha.invitation(), "--client")
+    settled(alpha, 2)
+    beta.leave()
+    alpha.refused("cluster", "leave", words="is served by another process")
+    alpha.node.stop()
+    alpha.refused("cluster", "leave", words="client would have no registry")
+    assert "in no cluster any more" in alpha.leave("--force")
+    beta.refused("cluster", "leave", words="in no cluster")
+
+
+def test_a_member_does_not_leave_where_that_would_break_the_quorum(site: Callable[..., Site]) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init(), serve=False)
+    gamma.join(alpha.invitation(), serve=False)
+    settled(alpha, 3)
+    gamma.kill_member()
+    beta.refused("cluster", "leave", words="gamma do not answer")
+    gamma.directory.member.start()
+    assert "in no cluster any more" in beta.leave()
+    settled(alpha, 2)
+
+
+def test_a_member_whose_data_is_lost_joins_anew(site: Callable[..., Site]) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    invitation = alpha.init()
+    beta.join(invitation, serve=False)
+    gamma.join(alpha.invitation(), serve=False)
+    beta.kill_member()
+    beta.directory.member.data.rename(beta.node.home / "lost")
+    assert "has a member" in beta.join(invitation, serve=False)
+    settled(alpha, 3)
+
+
+def test_a_lost_machine_is_replaced_at_another_address_and_counted_no_more(site: Callable[..., Site]) -> None:
+    alpha, beta, gamma = site("alpha"), site("beta"), site("gamma")
+    beta.join(alpha.init(), serve=False)
+    gamma.join(alpha.invitation(), serve=False)
+    gamma.kill_member()
+    gamma.node.home.rename(gamma.node.home.with_name("lost"))
+    gamma.ports = [free_port() for _ in range(3)]
+    assert "has a member" in gamma.join(alpha.invitation("--for", "gamma"), serve=False)
+    members = settled(alpha, 3)["members"]
+    assert sorted(member["name"] for member in members) == ["alpha", "beta", "gamma"]
+
+
+def test_a_port_that_is_taken_can_be_changed(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    for one in (alpha, beta):
+        invitation = [] if one is alpha else [alpha.invitation()]
+        with listen("127.0.0.1", one.ports[0]):
+            words = f"127.0.0.1:{one.ports[0]}: bind: address already in use. Mend that"
+            one.refused("cluster", "join" if invitation else "init", *invitation, *one.place, words=words, status=5)
+        one.ports[:2] = free_port(), free_port()
+        assert "has a member" in one.ok("cluster", "join" if invitation else "init", *invitation, *one.place).stderr
+        one.node.start()
+    settled(alpha, 2)
+
+
+def test_the_data_of_another_cluster_is_not_begun_with(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    beta.init()
+    beta.node.stop()
+    beta.directory.member.stop()
+    beta.directory.path.rename(beta.node.home / "lost")
+    invitation = alpha.init()
+    for command in (["init"], ["join", invitation]):
+        beta.refused("cluster", *command, *beta.place, words="etcd of another cluster")
+    assert not beta.directory.path.exists()
+    beta.directory.member.directory.rename(beta.node.home / "lost etcd")
+    beta.join(invitation)
+    settled(alpha, 2)
+
+
+def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callable[..., Site]) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    beta.join(alpha.init())
+    settled(alpha, 2)
+    files = [
+        f"--{flag}={path}"
+        for flag, path in zip(
+            ("cacert", "cert", "key"),
+            (alpha.directory.authority, alpha.directory.certificate, alpha.directory.key),
+            strict=True,
+        )
+    ]
+    etcdctl = ["etcdctl", f"--endpoints=127.0.0.1:{alpha.ports[0]}", *files, "member"]
+    environment = os.environ | {"ETCDCTL_API": "3"}
+    listed = subprocess.run([*etcdctl, "list"], env=environment, capture_output=True, text=True, check=True).stdout
+    member = next(line.split(",")[0] for line in listed.splitlines() if ", beta," in line)
+    subprocess.run([*etcdctl, "remove", member], env=environment, capture_output=True, check=True)
+    eventually(lambda: not beta.directory.member.is_alive(), "the removed member ends")
+    log = beta.node.home.parent / f"{beta.node.home.name}.log"
+    eventually(lambda: "was removed from the cluster, and is not started" in log.read_text())
+    assert not beta.directory.member.is_alive()
+    assert beta.names() == []
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS_OF_CLUSTERS if step.startswith("init")])
+def test_a_beginning_that_was_killed_goes_on(site: Callable[..., Site], tmp_path: Path, step: str) -> None:
+    alpha = site("alpha")
+    alpha.node.start().api("POST", "/tools", {"url": str(tool_at(tmp_path, "first"))})
+    alpha.node.stop()
+    assert alpha.mao("cluster", "init", *alpha.place, crash_at=step).returncode == -signal.SIGKILL
+    alpha.init()
+    assert alpha.names() == ["first", "first-data"]
+    settled(alpha, 1)
+
+
+def test_a_beginning_whose_member_died_as_it_was_born_goes_on(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.mao("cluster", "init", *alpha.place, crash_at="init: moved")
+    alpha.kill_member()
+    for path in (alpha.directory.member.data / "member" / "wal").glob("*.wal"):
+        path.write_bytes(b"begun, and no more")
+    alpha.init()
+    settled(alpha, 1)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS_OF_CLUSTERS if step.startswith("join")])
+def test_a_joining_that_was_killed_goes_on(site: Callable[..., Site], tmp_path: Path, step: str) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    invitation = alpha.init()
+    beta.node.start().api("POST", "/tools", {"url": str(tool_at(tmp_path, "second"))})
+    beta.node.stop()
+    killed = beta.mao("cluster", "join", invitation, *beta.place, crash_at=step)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    beta.join(invitation)
+    state = settled(alpha, 2)
+    assert sorted(member["name"] for member in state["members"]) == ["alpha", "beta"]
+    assert beta.names() == ["second", "second-data"]
+    eventually(lambda: alpha.names() == beta.names())
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS_OF_CLUSTERS if step.startswith("leave")])
+@pytest.mark.parametrize("last", [False, True], ids=["beta", "last"])
+def test_a_leaving_that_was_killed_goes_on(site: Callable[..., Site], tmp_path: Path, step: str, *, last: bool) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    invitation = alpha.init()
+    if not last:
+        beta.join(invitation)
+    leaver = alpha if last else beta
+    leaver.node.api("POST", "/tools", {"url": str(tool_at(tmp_path, "second"))})
+    leaver.node.stop()
+    killed = leaver.mao("cluster", "leave", crash_at=step)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    leaver.leave()
+    leaver.node.start()
+    assert leaver.names() == ["second", "second-data"]
+    if not last:
+        settled(alpha, 1)
