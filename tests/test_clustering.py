@@ -22,6 +22,7 @@ from mao import certificates
 from mao.cluster_directory import ClusterDirectory
 from mao.web.server import listen
 from support import PATIENCE, ServedNode, bare, commit, eventually, free_port, tool_files
+from wrong_clock import wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -278,6 +279,16 @@ def test_an_invitation_is_for_one_node_and_of_one_cluster(site: Callable[..., Si
     alpha.refused("cluster", "join", fresh, *alpha.place, words="served by another process")
     assert not gamma.directory.settings.exists()
     gamma.join(fresh, serve=False)
+
+
+def test_who_joins_with_a_wrong_clock_is_told_to_set_it(site: Callable[..., Site], tmp_path: Path) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    invitation = alpha.init()
+    for days, words in ((-3, "not yet valid"), (5000, "expired")):
+        wrong = wrong_clock(tmp_path, days * 86_400)
+        said = f"{words}. Is the clock of this machine right?"
+        beta.refused("cluster", "join", invitation, *beta.place, words=said, status=5, **wrong)
+    beta.join(invitation)
 
 
 def test_who_stands_between_with_the_right_authority_but_no_certificate_gets_no_secret(
