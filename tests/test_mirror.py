@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -349,6 +350,24 @@ def test_a_registry_behind_a_slow_line_is_listed_all_the_same(etcd: EtcdCluster)
         finally:
             mirror.close()
     direct.close()
+
+
+def test_who_changed_something_reads_it_back_also_while_the_watch_looks_for_a_member_that_answers(
+    own_etcd: Callable[..., EtcdCluster],
+) -> None:
+    etcd = own_etcd()
+    writer = EtcdRegistry(EtcdClient(etcd.endpoints[1:]))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        cut_off = f"127.0.0.1:{silent.getsockname()[1]}"
+        endpoints = [etcd.endpoint(0), cut_off, cut_off, *etcd.endpoints[1:]]
+        mirror = Mirror(EtcdRegistry(EtcdClient(endpoints)), lambda _: None)
+        try:
+            etcd.pause(0)
+            mirror.catch_up(put(writer, A, b"1", if_revision=0))
+            assert mirror.entries(PREFIX) == writer.entries(PREFIX)[0]
+        finally:
+            writer.close()
+            mirror.close()
 
 
 def test_a_mistake_of_who_is_told_does_not_end_the_following(registry: SqliteRegistry) -> None:

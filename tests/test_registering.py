@@ -196,7 +196,8 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
     assert sorted(registering.find_dataset(node, "common").produced_by) == names
 
 
-def test_what_a_name_was_meant_to_be_is_found_without_reading_every_definition(node: LocalNode) -> None:
+def test_what_a_name_was_meant_to_be_is_found_without_reading_all_that_is_registered(node: LocalNode) -> None:
+    put(node.registry, "/mao/v1/tools/other", b"this cannot be read", if_revision=0)
     node.mirror.catch_up(put(node.registry, "/mao/v1/tools/probe", b'{"name": "Probe"}', if_revision=0))
     with pytest.raises(ToolNotFound, match="did you mean 'Probe'"):
         registering.find_tool(node, "prob")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sweep(node: LocalNode) -> None:
-    """Remember what was published last, if this node was killed before it did, or the registry was set back since."""
+    """Remember what was published last, if a kill came before that was done, or the registry was set back since."""
     for path in node.workspace.datasets.glob("*.git"):
         note_head(node, path.name.removesuffix(".git"), just_now=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
+
 from mao.definition import Definition
 from mao.names import Name, Remote
 from mao.values import Moment, Value
@@ -43,6 +45,8 @@ class Dataset(Value):
 
 class Node(Value):
     """A node as the others see it; its key is leased, and gone when the node is."""
+
+    model_config = ConfigDict(extra="ignore")  # one of a later version may say more of itself
 
     name: Name
     id: str

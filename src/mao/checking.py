@@ -63,9 +63,8 @@ def _watched(node: LocalNode) -> Iterator[Tool]:
     here |= {tool_key(alarm.subject) for alarm in node.store.alarms(AlarmKind.TAG_MOVED)}
     ours = node.config.node.lower()
     for entry in node.mirror.entries(TOOLS):
-        if (
-            entry.key in here or ours.encode() in entry.value.lower()
-        ):  # reading thousands of definitions would take seconds
+        # To read thousands of definitions would take seconds.
+        if entry.key in here or ours.encode() in entry.value.lower():
             tool = Tool.model_validate_json(entry.value)
             if tool.ref.startswith(_TAGS) and (entry.key in here or tool.registered_by.lower() == ours):
                 yield tool

@@ -147,7 +147,7 @@ def _members(registry: str) -> set[str]:
 
 
 def _sound(path: Path) -> SqliteFile | None:
-    """The file; None if it was damaged and is gone: the registry tells all again, and datasets' caches their heads."""
+    """The file; None if it was damaged and is gone: the registry tells all again, and caches of datasets the heads."""
     try:
         file = SqliteFile(path, _MIGRATIONS)
         (found,) = file.rows("PRAGMA quick_check(1)")[0]

@@ -33,16 +33,17 @@ _BEGIN = 2.0
 """Seconds that the registry gets at the start of a node that has a copy of it."""
 _LOOK = 1.0
 """Seconds between two attempts to list the registry."""
-_PAGE, _SMALLEST_PAGE, _LARGEST_PAGE = 1000, 16, 20_000
-"""How many entries are asked for at once; fewer if they do not come, as the line may be too slow; more if they come
-quickly, as etcd 3.4 goes through all that is left for each page: a list of 200,000 takes a second in large pages, and
-seven in small ones."""
+_SMALLEST_PAGE, _PAGE, _LARGEST_PAGE = 16, 1000, 20_000
+"""How many entries are asked for at once. Fewer if they do not come: the line may be slow. More if they come quickly:
+etcd 3.4 goes through all that is left for each page, and takes a second for a list of 200,000 in large pages, and seven
+in small ones."""
 _QUICK = 0.25
 """Seconds; a page of twice as much still comes long before it would be given up."""
 _KEEP = 5.0
 """Seconds after which it is stored that the registry was in touch, though nothing has changed."""
-_CATCH_UP = 5.0
-"""Seconds until what was written to the registry has come back from it, or will not so soon."""
+_CATCH_UP = 15.0
+"""Seconds until what was written to the registry has come back from it, or will not so soon. The watch needs five to
+find another member if two of five are cut off, and more if they have much to do."""
 _LONGEST_END = 10.0
 """Seconds that the thread may take to end; it could be listing a registry that does not answer."""
 _REMEMBERED = 10_000
@@ -140,7 +141,7 @@ class Mirror:
             try:
                 page, revision = self._registry.entries(PREFIX, after=after, limit=size)
             except RegistryUnavailable:
-                if size <= self._page:
+                if size == self._page:
                     raise
                 size = largest = self._page  # what came quickly before may have been small entries
                 continue

@@ -199,7 +199,7 @@ def withdraw_tool(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(tool_key(name))
         if present is None:
-            raise ToolNotFound(_unknown(node, "tool", name, names(node, TOOLS)))
+            raise ToolNotFound(_unknown(node, "tool", name, TOOLS))
         tool = Tool.model_validate_json(present.value)
         check_own(node, tool, as_administrator=as_administrator)
         if if_revision is not None:
@@ -224,7 +224,7 @@ def withdraw_dataset(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(dataset_key(name))
         if present is None:
-            raise DatasetNotFound(_unknown(node, "dataset", name, names(node, DATASETS)))
+            raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
         dataset = Dataset.model_validate_json(present.value)
         check_own(node, dataset, as_administrator=as_administrator)
         if if_revision is not None:
@@ -256,7 +256,7 @@ def find_tool(node: LocalNode, name: str) -> Tool:
     """
     entry = node.mirror.get(tool_key(name))
     if entry is None:
-        raise ToolNotFound(_unknown(node, "tool", name, names(node, TOOLS)))
+        raise ToolNotFound(_unknown(node, "tool", name, TOOLS))
     return Tool.model_validate_json(entry.value)
 
 
@@ -268,11 +268,13 @@ def find_dataset(node: LocalNode, name: str) -> Dataset:
     """
     entry = node.mirror.get(dataset_key(name))
     if entry is None:
-        raise DatasetNotFound(_unknown(node, "dataset", name, names(node, DATASETS)))
+        raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
     return Dataset.model_validate_json(entry.value)
 
 
-def _unknown(node: LocalNode, noun: str, name: str, known: list[str]) -> str:
-    near = nearest(name, known)
-    words = f"No {noun} is registered as '{name}'" + (f"; did you mean '{near}'?" if near else ".")
+def _unknown(node: LocalNode, noun: str, name: str, prefix: str) -> str:
+    known = {entry.key.removeprefix(prefix): entry for entry in node.mirror.entries(prefix)}
+    near = nearest(name[:100], known)  # by their keys: to read a hundred thousand definitions takes seconds
+    meant = json.loads(known[near].value)["name"] if near else None
+    words = f"No {noun} is registered as '{name}'" + (f"; did you mean '{meant}'?" if meant else ".")
     return words if node.mirror.in_touch() else f"{words} The registry is away: {node.mirror.trouble()}"

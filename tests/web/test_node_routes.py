@@ -46,6 +46,15 @@ def test_a_node_was_seen_when_the_registry_was_last_in_touch(served: Serving) ->
     assert "did you mean 'beta'?" in unknown.json["detail"]
 
 
+def test_a_node_of_a_later_version_may_say_more_of_itself(served: Serving) -> None:
+    come(served, "beta")
+    entry = served.node.registry.get(node_key("beta"))
+    assert entry is not None
+    more = json.dumps(json.loads(entry.value) | {"weather": "fine"}).encode()
+    served.node.mirror.catch_up(served.node.registry.write(Edit(entry.key, more, entry.revision)))
+    assert [item["name"] for item in served.api("GET", "/nodes")["items"]] == ["alpha", "beta"]
+
+
 def test_who_follows_the_events_is_told_of_nodes(served: Serving) -> None:
     stream = follow(served, "/events")
     next(stream)
