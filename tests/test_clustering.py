@@ -249,6 +249,19 @@ def test_a_node_finds_members_that_came_later_without_being_started_again(
     eventually(lambda: gamma.lists(["first", "first-data"]))
 
 
+def test_why_a_member_does_not_come_up_is_in_the_log_of_its_node(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.init()
+    alpha.node.stop()
+    alpha.directory.member.stop()
+    log = alpha.node.home.parent / f"{alpha.node.home.name}.log"
+    with listen("127.0.0.1", alpha.ports[0]):
+        alpha.node.start()
+        eventually(lambda: "was started again. The end of" in log.read_text())
+        eventually(lambda: "bind: address already in use" in log.read_text())
+    settled(alpha, 1)
+
+
 def test_the_server_of_a_member_answers_how_the_cluster_is_while_etcd_is_down(site: Callable[..., Site]) -> None:
     alpha = site("alpha")
     alpha.init()
@@ -441,7 +454,8 @@ def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callab
     environment = os.environ | {"ETCDCTL_API": "3"}
     listed = subprocess.run([*etcdctl, "list"], env=environment, capture_output=True, text=True, check=True).stdout
     member = next(line.split(",")[0] for line in listed.splitlines() if ", beta," in line)
-    subprocess.run([*etcdctl, "remove", member], env=environment, capture_output=True, check=True)
+    remove = partial(subprocess.run, [*etcdctl, "remove", member], env=environment, capture_output=True, check=False)
+    eventually(lambda: remove().returncode == 0, "the members have been in touch for so long that etcd lets one go")
     eventually(lambda: not beta.directory.member.is_alive(), "the removed member ends")
     log = beta.node.home.parent / f"{beta.node.home.name}.log"
     eventually(lambda: "was removed from the cluster, and is not started" in log.read_text())
