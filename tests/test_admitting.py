@@ -136,5 +136,6 @@ def test_only_the_node_with_the_authority_invites(node: LocalNode) -> None:
     directory = ClusterDirectory(node.config.home)
     directory.prepare()
     directory.write_settings({"cluster.url": "https://10.0.0.1:8443"})
-    with pytest.raises(Conflict, match="authority is not on this node"):
+    with pytest.raises(Conflict, match="authority is not on this node") as refusal:
         invite(node.config)
+    assert str(node.config.home) not in refusal.value.detail  # who joins reads it, and strangers may

@@ -22,6 +22,7 @@ from mao import certificates
 from mao.cluster_directory import ClusterDirectory
 from mao.web.server import listen
 from support import PATIENCE, ServedNode, bare, commit, eventually, free_port, tool_files
+from wrong_clock import wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -248,6 +249,19 @@ def test_a_node_finds_members_that_came_later_without_being_started_again(
     eventually(lambda: gamma.lists(["first", "first-data"]))
 
 
+def test_why_a_member_does_not_come_up_is_in_the_log_of_its_node(site: Callable[..., Site]) -> None:
+    alpha = site("alpha")
+    alpha.init()
+    alpha.node.stop()
+    alpha.directory.member.stop()
+    log = alpha.node.home.parent / f"{alpha.node.home.name}.log"
+    with listen("127.0.0.1", alpha.ports[0]):
+        alpha.node.start()
+        eventually(lambda: "was started again. The end of" in log.read_text())
+        eventually(lambda: "bind: address already in use" in log.read_text())
+    settled(alpha, 1)
+
+
 def test_the_server_of_a_member_answers_how_the_cluster_is_while_etcd_is_down(site: Callable[..., Site]) -> None:
     alpha = site("alpha")
     alpha.init()
@@ -278,6 +292,16 @@ def test_an_invitation_is_for_one_node_and_of_one_cluster(site: Callable[..., Si
     alpha.refused("cluster", "join", fresh, *alpha.place, words="served by another process")
     assert not gamma.directory.settings.exists()
     gamma.join(fresh, serve=False)
+
+
+def test_who_joins_with_a_wrong_clock_is_told_to_set_it(site: Callable[..., Site], tmp_path: Path) -> None:
+    alpha, beta = site("alpha"), site("beta")
+    invitation = alpha.init()
+    for days, words in ((-3, "not yet valid"), (5000, "expired")):
+        wrong = wrong_clock(tmp_path, days * 86_400)
+        said = f"{words}. Is the clock of this machine right?"
+        beta.refused("cluster", "join", invitation, *beta.place, words=said, status=5, **wrong)
+    beta.join(invitation)
 
 
 def test_who_stands_between_with_the_right_authority_but_no_certificate_gets_no_secret(
@@ -430,7 +454,8 @@ def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callab
     environment = os.environ | {"ETCDCTL_API": "3"}
     listed = subprocess.run([*etcdctl, "list"], env=environment, capture_output=True, text=True, check=True).stdout
     member = next(line.split(",")[0] for line in listed.splitlines() if ", beta," in line)
-    subprocess.run([*etcdctl, "remove", member], env=environment, capture_output=True, check=True)
+    remove = partial(subprocess.run, [*etcdctl, "remove", member], env=environment, capture_output=True, check=False)
+    eventually(lambda: remove().returncode == 0, "the members have been in touch for so long that etcd lets one go")
     eventually(lambda: not beta.directory.member.is_alive(), "the removed member ends")
     log = beta.node.home.parent / f"{beta.node.home.name}.log"
     eventually(lambda: "was removed from the cluster, and is not started" in log.read_text())

@@ -100,7 +100,7 @@ def test_a_tool_of_somebody_elses_is_told_and_its_dataset_shared(
     assert dataset_in(cluster, "probe-data").registered_by == "beta"
     registering.register_tool(node, str(tool))
     (told,) = bring(node.registry, cluster).taken
-    assert "The tool 'probe' is registered in the cluster by node 'beta'" in told
+    assert "The tool 'probe' is in the cluster already, registered by node 'beta' from the same repository" in told
 
 
 def test_of_two_states_of_one_registration_the_newer_stands(node: LocalNode, cluster: Registry, tool: Path) -> None:

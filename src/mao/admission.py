@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from mao import certificates
 from mao.errors import InvitationRefused, MaoError, NodeUnreachable, OutsideFailed, by_code
+from mao.values import now, rfc3339
 
 if TYPE_CHECKING:
     from mao.invitation import Invitation
 
 _PATH = "/api/v1/cluster/join"
+_TIME = (9, 10)
+"""What OpenSSL says of a certificate that is not valid yet, or no more (X509_V_ERR_..., x509_vfy.h)."""
 _PATIENCE = 30.0
 """Seconds for an answer: the other node signs at once."""
 
@@ -65,9 +68,10 @@ def _exchange(invitation: Invitation, context: ssl.SSLContext, asked: dict[str, 
         answer = connection.getresponse()
         status, body = answer.status, json.loads(answer.read())
     except ssl.SSLCertVerificationError as error:
+        clock = f" Is the clock of this machine right? It says {rfc3339(now())}." if error.verify_code in _TIME else ""
         raise OutsideFailed(
-            f"The node at {_at(invitation)} does not prove to be of the cluster: {error.verify_message}. The invitation"
-            " was not used."
+            f"The node at {_at(invitation)} does not prove to be of the cluster: {error.verify_message}.{clock} The"
+            " invitation was not used."
         ) from error
     except (OSError, HTTPException) as error:
         raise NodeUnreachable(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LONGEST_HOURS = 24 * 30
 _NO_AUTHORITY = (
     "The key of the cluster's authority is not on this node. Ask on the node where `mao cluster init` was called, or"
-    " put the copy of that key that you kept into"
+    " put the copies of `cluster/authority.key` and `cluster/names` that you kept into this node's home."
 )
 
 
@@ -120,7 +120,7 @@ def _authority(config: Config) -> ClusterDirectory:
     if not directory.settings.exists():
         raise Conflict("This node is in no cluster. `mao cluster init` begins one.")
     if not directory.authority_key.exists():
-        raise Conflict(f"{_NO_AUTHORITY} {directory.authority_key}.")
+        raise Conflict(_NO_AUTHORITY)  # strangers read it, too: no path of this machine
     return directory
 
 

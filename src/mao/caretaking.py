@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from mao.cluster_directory import ClusterDirectory
-from mao.errors import Conflict, MaoError, RegistryUnavailable
+from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
 
 if TYPE_CHECKING:
-    from mao.etcd_member import Listening
+    from mao.etcd_member import EtcdMember, Listening
     from mao.local_node import LocalNode
 
 log = logging.getLogger("mao.caretaking")
@@ -56,7 +56,7 @@ class Caretaker:
                 listed = etcd.list_members(client)
             except RegistryUnavailable:
                 if at is not None:
-                    member.start()  # it may be the one that the others wait for
+                    _have_run(member)  # it may be the one that the others wait for
                 return
             if at is not None:
                 mine = enlisting.own_member(listed, at, config.node)
@@ -65,7 +65,7 @@ class Caretaker:
                         "This node's member of etcd was removed from the cluster, and is not started: the node is a"
                         " client of the others. `mao cluster leave` and `mao cluster join` make it a member again."
                     )
-                member.start()
+                _have_run(member)
                 if mine.learner:
                     etcd.promote(client, mine.id)
         if self._directory.settings.exists():
@@ -73,3 +73,15 @@ class Caretaker:
             url = self._directory.set_registry(enlisting.addresses(listed, own, config.node))
             if url != config["registry.url"]:
                 self._node.reach(url)
+
+
+def _have_run(member: EtcdMember) -> None:
+    """Start it if it does not run.
+
+    Raises:
+        OutsideFailed: it had ended, with its last words: it may end again.
+    """
+    if not member.is_alive():
+        words = member.last_words()
+        member.start()
+        raise OutsideFailed(f"This node's member of etcd had ended, and was started again. {words}")

@@ -27,6 +27,8 @@ MOST_MEMBERS = 5
 """More would make each write slower and protect from little more: etcd.io/docs advises five."""
 _PATIENCE = 60.0
 """Seconds for a member to come up, or for its turn and its promotion."""
+_SETTLING = 10.0
+"""Seconds in which a member that is to go is let go: etcd refuses it until the others were in touch for five."""
 _PAUSE = 0.2
 
 
@@ -85,7 +87,7 @@ def enlist(
         if as_member:
             program()
         for one in lost:
-            etcd.remove(client, one.id)
+            _remove(client, one)
         if not as_member:
             tell(f"The cluster's etcd has {stay} members; this node is a client of them.")
             return False
@@ -165,7 +167,7 @@ def resign(config: Config, directory: ClusterDirectory, *, last: bool) -> None:
         with client_of(config) as client:
             mine = own_member(etcd.list_members(client), at, config.node)
             if mine is not None:
-                etcd.remove(client, mine.id)
+                _remove(client, mine)
     directory.member.stop()
 
 
@@ -231,6 +233,17 @@ def _check_alive(member: EtcdMember) -> None:
         raise OutsideFailed(
             f"This node's member of etcd has ended. {member.last_words()} Mend that, and say it again: it goes on."
         )
+
+
+def _remove(client: EtcdClient, member: Member) -> None:
+    deadline = time.monotonic() + _SETTLING
+    while True:
+        try:
+            return etcd.remove(client, member.id)
+        except RegistryUnavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _added(client: EtcdClient, at: Listening, tell: Callable[[str], object]) -> tuple[Member, list[Member]]:

@@ -221,7 +221,7 @@ def _advice_on_nodes(state: ClusterState) -> Iterator[str]:
                 " Have both set by NTP (`timedatectl set-ntp true`)."
             )
         if clock.error is not None and clock.url is not None:
-            yield f"Node '{clock.node}' does not answer at {clock.url}: {clock.error}"
+            yield clock.error
     for what, moment, remedy in (
         (
             "This node's certificate",

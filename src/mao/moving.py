@@ -125,6 +125,12 @@ def _joined(mine: Tool | Dataset, present: Entry | None) -> Tool | Dataset | str
             return theirs.model_copy(update={"produced_by": together}) if together != theirs.produced_by else None
         case Tool():
             registered = Tool.model_validate_json(present.value)
+            if registered.url == mine.url and registered.registered_by != mine.registered_by:
+                return (
+                    f"The tool '{registered.name}' is in the cluster already, registered by node"
+                    f" '{registered.registered_by}' from the same repository. To bring it to another commit is for that"
+                    " node, or an administrator."
+                )
             if (registered.url, registered.registered_by.lower()) != (mine.url, mine.registered_by.lower()):
                 return (
                     f"The tool '{registered.name}' is registered in the cluster by node '{registered.registered_by}'"

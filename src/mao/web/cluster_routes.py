@@ -73,10 +73,14 @@ async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semapho
                     peer.writer.transport.abort()
             theirs = datetime.fromisoformat(json.loads(body)["time"]).timestamp()
         except TimeoutError:
-            return ClockState(node=other.name, url=other.url, error=f"no answer within {_PATIENCE:g} s")
-        except (MaoError, ValueError, KeyError) as error:
-            return ClockState(node=other.name, url=other.url, error=str(error))
-    return ClockState(node=other.name, url=other.url, offset=round(theirs - middle, 3))
+            words = f"Node '{other.name}' gives no answer at {other.url} within {_PATIENCE:g} s."
+        except MaoError as error:
+            words = error.detail
+        except (ValueError, KeyError) as error:
+            words = f"Node '{other.name}' does not tell its time at {other.url}: {error!r}."
+        else:
+            return ClockState(node=other.name, url=other.url, offset=round(theirs - middle, 3))
+    return ClockState(node=other.name, url=other.url, error=words)
 
 
 @router.post("/cluster/invitations", status_code=201, responses={201: {"model": Invited}})
