@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import pytest
 from conftest import settings
 from keys import put
 from mao import announcing, registering
-from mao.catalogue import TOOLS, Dataset, Tool
+from mao.catalogue import TOOLS, Dataset, Tool, dataset_key
 from mao.errors import (
     BadDefinition,
     BadName,
@@ -39,6 +40,20 @@ if TYPE_CHECKING:
 
 def contents(node: LocalNode) -> dict[str, bytes]:
     return {entry.key: entry.value for entry in node.registry.entries("/mao/v1/")[0]}
+
+
+def test_what_a_later_version_says_of_a_dataset_besides_is_kept(node: LocalNode, tool: Path) -> None:
+    registering.register_tool(node, str(tool))
+    entry = node.registry.get(dataset_key("probe-data"))
+    assert entry is not None
+    more = json.dumps(json.loads(entry.value) | {"weather": "fine"}).encode()
+    node.mirror.catch_up(put(node.registry, entry.key, more, if_revision=entry.revision))
+
+    registering.withdraw_tool(node, "probe")
+
+    entry = node.registry.get(dataset_key("probe-data"))
+    assert entry is not None
+    assert (json.loads(entry.value)["weather"], json.loads(entry.value)["produced_by"]) == ("fine", [])
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])

@@ -13,7 +13,13 @@ DATASETS = "/mao/v1/datasets/"
 NODES = "/mao/v1/nodes/"
 
 
-class Tool(Value):
+class _Shared(Value):
+    """What nodes of several versions read and write: what a later one says besides is kept, not refused."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Tool(_Shared):
     """A registered tool: where it is, and its definition at the commit that was registered."""
 
     name: Name
@@ -27,7 +33,7 @@ class Tool(Value):
     registered_at: Moment
 
 
-class Dataset(Value):
+class Dataset(_Shared):
     """A registered git remote that data is pushed to."""
 
     name: Name
@@ -43,10 +49,8 @@ class Dataset(Value):
     registered_at: Moment
 
 
-class Node(Value):
+class Node(_Shared):
     """A node as the others see it; its key is leased, and gone when the node is."""
-
-    model_config = ConfigDict(extra="ignore")  # one of a later version may say more of itself
 
     name: Name
     id: str

@@ -123,6 +123,11 @@ def test_a_node_asked_by_its_own_name_answers_itself(alpha: Serving) -> None:
     assert alpha.request("POST", "/api/v1/nodes/alpha/api/runs", body).json["code"] == "not-installed"
 
 
+def test_a_request_is_passed_on_once(alpha: Serving) -> None:
+    reply = alpha.request("GET", "/api/v1" + "/nodes/alpha/api" * 400 + "/runs")
+    assert (reply.status, reply.json["code"]) == (403, "denied")
+
+
 def test_the_other_node_decides(alpha: Serving, serve: Callable[..., ServedNode], cluster: Authority) -> None:
     gamma = serve("gamma", **cluster.settings("gamma"))
     know(alpha, "gamma", f"https://127.0.0.1:{cluster.ports['gamma']}")

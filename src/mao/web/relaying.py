@@ -16,7 +16,7 @@ import httptools
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from mao.errors import NodeUnreachable
+from mao.errors import Denied, NodeUnreachable
 from mao.web import access  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.node_routes import find_node
 from mao.web.peers import HANDSHAKE, client_context, common_name
@@ -197,6 +197,8 @@ class _Relayed(StreamingResponse):
 async def relay(request: Request, node: access.Node, name: str, path: str) -> Response:
     """What the node `name` answers to the request at `/api/v1/{path}`; it decides whether this node may ask that."""
     if name.lower() == node.config.node.lower():
+        if path.startswith("nodes/") and "/api/" in path:
+            raise Denied("A request is passed on once: name the node that is meant.")
         return _Inside(path)
     found = find_node(node, name)
     peer = await connected(node.config, found.name, found.url)
