@@ -12,7 +12,7 @@ demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
 test: .venv/.development etcd check
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 # Put where it may be: by root, where there is apt. What the tests use are processes of their own.
 etcd:

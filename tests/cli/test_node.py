@@ -27,7 +27,7 @@ def test_the_node_itself_is_listed_and_shown(place: Place) -> None:
     shown = place.mao.ok("node", "show", "ALPHA").stdout
     assert "url        none: other nodes cannot ask it" in shown
     commit = place.mao.json("tool", "show", "probe")["commit"]
-    assert f"tools      probe at commit {commit}" in shown
+    assert f"  probe at commit {commit}\n" in shown.replace("\ntools", "\n     ")
 
 
 def test_a_node_that_is_not_there_ends_with_3_and_the_nearest_name(place: Place) -> None:
