@@ -106,10 +106,10 @@ def test_what_a_node_missed_was_compacted(cluster: Cluster) -> None:
     gamma = cluster.nodes[2]
     with cluster.at_work() as work:
         gamma.signal(signal.SIGSTOP)
-        cluster.etcd.kill(2)  # or what it tells would wait at the node's door
+        cluster.etcd.kill(0, 1, 2)  # or what the one that it hears from tells would wait at the node's door
+        cluster.etcd.restart(0, 1, 2)
         work.goes_on(0, 1, runs=0)
         cluster.etcd.etcdctl("compact", str(cluster.revision()))
-        cluster.etcd.restart(2)
         gamma.signal(signal.SIGCONT)
         work.goes_on(2)
 

@@ -57,6 +57,8 @@ class ClockState(Value):
     url: str | None
     offset: float | None = None
     """Seconds that it is ahead of this node's."""
+    within: float | None = None
+    """Seconds by which the offset may be wrong: half of the time that asking took."""
     error: str | None = None
 
 
@@ -214,7 +216,7 @@ def _advice_on(member: MemberState) -> Iterator[str]:
 
 def _advice_on_nodes(state: ClusterState) -> Iterator[str]:
     for clock in state.clocks:
-        if clock.offset is not None and abs(clock.offset) > _CLOCK:
+        if clock.offset is not None and abs(clock.offset) - (clock.within or 0.0) > _CLOCK:
             direction = "ahead of" if clock.offset > 0 else "behind"
             yield (
                 f"The clock of node '{clock.node}' is {abs(clock.offset):.1f} s {direction} that of '{state.node}'."

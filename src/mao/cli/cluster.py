@@ -137,7 +137,7 @@ _MEMBER: dict[str, Callable[[Any], str]] = {
 _CLOCK: dict[str, Callable[[Any], str]] = {
     "NODE": lambda c: c["node"],
     "URL": lambda c: c["url"] or "",
-    "CLOCK": lambda c: "fail" if c["error"] else f"{c['offset']:+.3f} s",
+    "CLOCK": lambda c: "fail" if c["error"] else f"{c['offset']:+.3f} s, to {c['within']:.3f} s",
 }
 
 

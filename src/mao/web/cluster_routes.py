@@ -59,7 +59,7 @@ async def show_cluster(node: Node) -> Response:
 
 
 async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semaphore) -> ClockState:
-    """How far the clock of another node is ahead of this one's, to half the time that its answer takes."""
+    """How far the clock of another node is ahead of this one's."""
     async with at_once:
         try:
             async with asyncio.timeout(_PATIENCE):
@@ -67,7 +67,7 @@ async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semapho
                 try:
                     begin = time.time()
                     await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
-                    middle = (begin + time.time()) / 2
+                    within = (time.time() - begin) / 2
                     body = b"".join([part async for part in peer.body()])
                 finally:
                     peer.writer.transport.abort()
@@ -79,7 +79,8 @@ async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semapho
         except (ValueError, KeyError) as error:
             words = f"Node '{other.name}' does not tell its time at {other.url}: {error!r}."
         else:
-            return ClockState(node=other.name, url=other.url, offset=round(theirs - middle, 3))
+            offset = theirs - (begin + within)
+            return ClockState(node=other.name, url=other.url, offset=round(offset, 3), within=round(within, 3))
     return ClockState(node=other.name, url=other.url, error=words)
 
 
