@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mao import certificates
 from mao.catalogue import node_key
 from mao.cluster_directory import ClusterDirectory
 from mao.errors import BadName, Conflict, InvitationRefused, NodeTaken
@@ -80,6 +79,8 @@ def invite(config: Config, *, name: str | None = None, hours: float = 24) -> Inv
     directory = _authority(config)
     if name is not None and (fault := name_fault(name)):
         raise BadName(f"A node cannot be called '{name}': the name {fault}.")
+    from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
+
     url = urlsplit(config["cluster.url"])
     fingerprint = certificates.fingerprint(directory.authority.read_bytes())
     invitation = Invitation(url.hostname or "", url.port or 443, fingerprint, secrets.token_urlsafe(24))
@@ -97,6 +98,8 @@ def admit(node: LocalNode, asked: Asked) -> Admitted:
         NodeTaken: the name is that of another node; the invitation can be used again, with another name.
         BadBody, BadName: the request, the name or a host is not one.
     """
+    from mao import certificates  # noqa: PLC0415  # as above
+
     directory = _authority(node.config)
     csr = asked.request.encode()
     key = certificates.key_fingerprint(csr)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mao import certificates
 from mao.config import cluster_file
 from mao.etcd_member import EtcdMember, Identity
 from mao.values import now
@@ -43,6 +42,8 @@ class ClusterDirectory:
 
     def prepare(self) -> None:
         """Make the directories, and the node's key."""
+        from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
+
         for directory in (self.path, self.invitations, self.names):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
@@ -51,6 +52,8 @@ class ClusterDirectory:
 
     def found_authority(self, name: str) -> None:
         """Make the cluster's authority, if there is none here."""
+        from mao import certificates  # noqa: PLC0415  # as above
+
         if not self.authority.exists():  # it is written last: with it there is its key
             key, certificate = certificates.authority(name)
             write_durably(self.authority_key, key, 0o600)
@@ -58,10 +61,14 @@ class ClusterDirectory:
 
     def authority_fingerprint(self) -> str | None:
         """Of the certificate of the cluster's authority; None if there is none here."""
+        from mao import certificates  # noqa: PLC0415  # as above
+
         return certificates.fingerprint(self.authority.read_bytes()) if self.authority.exists() else None
 
     def sign(self, csr: bytes, name: str, hosts: tuple[str, ...]) -> bytes:
         """The certificate of the node `name` for the key in a request, by the authority whose key is here."""
+        from mao import certificates  # noqa: PLC0415  # as above
+
         return certificates.sign(
             self.authority_key.read_bytes(),
             self.authority.read_bytes(),

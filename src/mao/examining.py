@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mao import certificates
 from mao.cluster_directory import ClusterDirectory
 from mao.errors import Conflict, MaoError
 from mao.etcd_member import QUOTA
@@ -118,6 +117,8 @@ def examine(node: LocalNode, clocks: Sequence[ClockState]) -> ClusterState:
 
 
 def _expires(node: LocalNode, setting: str) -> Moment | None:
+    from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
+
     path = node.config[setting]
     try:
         return certificates.expires(path.read_bytes()) if path else None

@@ -371,6 +371,6 @@ def test_nodes_with_the_same_etcd_share_their_tools(
     assert [(known["name"], known["registered_by"]) for known in found] == [("probe", "alpha")]
 
 
-def test_who_has_chosen_no_etcd_does_not_load_grpc() -> None:
-    program = "import sys, mao.cli, mao.local_node; sys.exit('grpc' in sys.modules)"
+def test_who_has_chosen_no_etcd_loads_neither_grpc_nor_what_certificates_need() -> None:
+    program = "import sys, mao.cli, mao.web.server; sys.exit(bool({'grpc', 'cryptography'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", program], check=True)
