@@ -79,10 +79,8 @@ def invite(config: Config, *, name: str | None = None, hours: float = 24) -> Inv
     directory = _authority(config)
     if name is not None and (fault := name_fault(name)):
         raise BadName(f"A node cannot be called '{name}': the name {fault}.")
-    from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
-
     url = urlsplit(config["cluster.url"])
-    fingerprint = certificates.fingerprint(directory.authority.read_bytes())
+    fingerprint = directory.authority_fingerprint()
     invitation = Invitation(url.hostname or "", url.port or 443, fingerprint, secrets.token_urlsafe(24))
     kept = _Kept(name=name, expires_at=now() + timedelta(hours=hours))
     _forget_expired(directory)
@@ -98,7 +96,7 @@ def admit(node: LocalNode, asked: Asked) -> Admitted:
         NodeTaken: the name is that of another node; the invitation can be used again, with another name.
         BadBody, BadName: the request, the name or a host is not one.
     """
-    from mao import certificates  # noqa: PLC0415  # as above
+    from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
 
     directory = _authority(node.config)
     csr = asked.request.encode()

@@ -59,11 +59,11 @@ class ClusterDirectory:
             write_durably(self.authority_key, key, 0o600)
             write_durably(self.authority, certificate)
 
-    def authority_fingerprint(self) -> str | None:
-        """Of the certificate of the cluster's authority; None if there is none here."""
+    def authority_fingerprint(self) -> str:
+        """Of the certificate of the cluster's authority, which must be here."""
         from mao import certificates  # noqa: PLC0415  # as above
 
-        return certificates.fingerprint(self.authority.read_bytes()) if self.authority.exists() else None
+        return certificates.fingerprint(self.authority.read_bytes())
 
     def sign(self, csr: bytes, name: str, hosts: tuple[str, ...]) -> bytes:
         """The certificate of the node `name` for the key in a request, by the authority whose key is here."""

@@ -71,7 +71,7 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
         raise Conflict("This node is in a cluster already. `mao cluster leave` takes it out. Nothing was changed.")
     _check_not_leaving(directory)
     with _held(config) as workspace:
-        _check_member(directory, directory.authority_fingerprint())
+        _check_member(directory, directory.authority_fingerprint() if directory.authority.exists() else None)
         directory.prepare()
         directory.found_authority(f"MAO cluster begun by {config.node}"[: certificates.LONGEST_NAME])
         if directory.settings.exists():
@@ -202,7 +202,7 @@ def _check_not_leaving(directory: ClusterDirectory) -> None:
 def _check_authority(directory: ClusterDirectory, fingerprint: str) -> None:
     if directory.authority_key.exists() and directory.settings.exists():
         raise Conflict("This node has begun a cluster of its own. `mao cluster leave` takes it out of it.")
-    if directory.authority_fingerprint() not in {None, fingerprint}:
+    if directory.authority.exists() and directory.authority_fingerprint() != fingerprint:
         raise InvitationRefused(
             "The invitation is of another cluster than the one that this node is in or began to join."
             f" `mao cluster leave` takes it out of that; if it never joined, remove {directory.path}."

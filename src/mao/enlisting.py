@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from mao import certificates
 from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
 from mao.etcd import members as etcd
 from mao.etcd_member import program
@@ -46,7 +45,7 @@ def found(directory: ClusterDirectory, config: Config, at: Listening) -> None:
             at,
             directory.identity,
             {config.node: at.peer_url},
-            token=_token(directory),
+            token=directory.authority_fingerprint(),
             founding=True,
         )
     member.start()
@@ -97,7 +96,9 @@ def enlist(
             mine, listed = _added(client, at, tell)
         if not member.has_data:
             members = {one.name: one.peer_urls[0] for one in listed if one.name} | {config.node: at.peer_url}
-            member.configure(config.node, at, directory.identity, members, token=_token(directory), founding=False)
+            member.configure(
+                config.node, at, directory.identity, members, token=directory.authority_fingerprint(), founding=False
+            )
         member.start()
         _promote(client, member, mine.id, tell)
     return True
@@ -169,10 +170,6 @@ def resign(config: Config, directory: ClusterDirectory, *, last: bool) -> None:
             if mine is not None:
                 _remove(client, mine)
     directory.member.stop()
-
-
-def _token(directory: ClusterDirectory) -> str:
-    return certificates.fingerprint(directory.authority.read_bytes())
 
 
 @contextmanager
