@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from mao import config
 from mao.cli import main
-from mao.installation import Step
-from mao.web.server import serve
 from support import supervisors
 
 if TYPE_CHECKING:
@@ -120,6 +118,8 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 def arm(step: str, home: str) -> None:
     """Have this process, which serves the node in `home`, kill itself at `step`."""
     when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS)[step.removeprefix("+")]
+    from mao.installation import Step  # noqa: PLC0415  # the command line does not load it
+
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
@@ -144,4 +144,6 @@ if __name__ == "__main__":
         arm(sys.argv[1], str(settings.home))
     if len(sys.argv) > 2:
         main(sys.argv[2:])
+    from mao.web.server import serve  # as above
+
     serve(settings, lambda _: None)
