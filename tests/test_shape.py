@@ -48,6 +48,8 @@ TESTED_ELSEWHERE = {
     "fields.py": "test_definition_file.py",
     "invitation.py": "test_admitting.py",
     "installation.py": "test_store.py",
+    "kinds.py": "test_errors.py",
+    "schedule.py": "test_scheduling.py",
     "local_node.py": "test_crashes.py",
     "settings.py": "test_config.py",
     "settling.py": "test_verifying.py",

@@ -7,8 +7,12 @@ from typing import NamedTuple, TypeAlias
 from mao.alarm import Alarm, AlarmKind
 from mao.installation import Clone, CloneState, Installation, Step
 from mao.run import ENDED, PublicationState, Run
+from mao.schedule import Schedule, Slot
 
-Document: TypeAlias = Run | Installation | Clone | Alarm
+Document: TypeAlias = Run | Installation | Clone | Alarm | Schedule | Slot
+
+WAITING = "waiting"
+"""The state of a slot that has no outcome yet."""
 
 _WAITING = frozenset(
     {
@@ -25,6 +29,7 @@ class Columns(NamedTuple):
 
     kind: str
     key: str
+    """An id; the name of a tool or dataset; KIND:SUBJECT of an alarm; SCHEDULE/PLANNED of a slot."""
     live: bool
     """Whether something is still to be done about it."""
     state: str
@@ -48,8 +53,20 @@ def columns_of(document: Document) -> Columns:
             live = document.state in {CloneState.CLONING, CloneState.REFRESHING}
             dataset = document.dataset.lower()
             return Columns("clone", dataset, live, document.state, None, dataset)
+        case Schedule():
+            return Columns(
+                "schedule", document.id, live=False, state=document.state, tool=document.tool.lower(), dataset=None
+            )
+        case Slot():
+            state = document.outcome or WAITING
+            return Columns("slot", document.key, not document.over, state, document.tool.lower(), None)
         case Alarm():
             match document.kind:
                 case AlarmKind.TAG_MOVED:
                     tool = document.subject.lower()
             return Columns("alarm", document.key, live=False, state=document.kind, tool=tool, dataset=None)
+
+
+def body_of(document: Document) -> str:
+    """`document` as JSON; of slots, which there will be most of, without what is not known of them."""
+    return document.model_dump_json(by_alias=True, exclude_none=isinstance(document, Slot))

@@ -2,14 +2,15 @@
 
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
-    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
+    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange, BadSchedule
     │   └── IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
-    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound
+    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
     │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
-    │   └── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
+    │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
+    │   └── ScheduleEnded, BackfillRefused
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
@@ -22,78 +23,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, ClassVar
+from mao.kinds import Conflict, Denied, InvalidRequest, MaoError, NotFound, OutsideFailed, Unavailable, by_code
 
-
-class MaoError(Exception):
-    """What this program could not do, in words for the person who asked.
-
-    Args:
-        detail: one or more sentences: what was wrong, where, and what to do about it.
-        faults: the single faults behind it, where there are several (see `BadDefinition`).
-        cause: what lies behind it more exactly than the class says; the class's code if not given.
-    """
-
-    status: ClassVar[int] = 500
-    exit_status: ClassVar[int] = 1
-
-    def __init__(self, detail: str, faults: list[dict[str, Any]] | None = None, *, cause: str | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.faults = faults or []
-        self.cause = cause or self.code()
-
-    @classmethod
-    def code(cls) -> str:
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-
-    @classmethod
-    def title(cls) -> str:
-        """The first sentence of the class's docstring: the same for every error of the class."""
-        return (cls.__doc__ or cls.__name__).strip().split("\n")[0].rstrip(".")
-
-
-class InvalidRequest(MaoError):
-    """The request cannot be understood as it stands."""
-
-    status = 422
-    exit_status = 2
-
-
-class NotFound(MaoError):
-    """There is nothing of that name."""
-
-    status = 404
-    exit_status = 3
-
-
-class Conflict(MaoError):
-    """The present state does not allow it."""
-
-    status = 409
-    exit_status = 4
-
-
-class OutsideFailed(MaoError):
-    """Something that this node called did not do its part."""
-
-    status = 502
-    exit_status = 5
-
-
-class Unavailable(MaoError):
-    """It cannot be done now; later it may."""
-
-    status = 503
-    exit_status = 6
-
-
-class Denied(MaoError):
-    """The caller may not do that."""
-
-    status = 403
-    exit_status = 7
+__all__ = ["Conflict", "Denied", "InvalidRequest", "MaoError", "NotFound", "OutsideFailed", "Unavailable", "by_code"]
 
 
 class BadDefinition(InvalidRequest):
@@ -132,6 +64,10 @@ class BadChange(InvalidRequest):
     """That is no change that could be made to a dataset."""
 
 
+class BadSchedule(InvalidRequest):
+    """The schedule cannot be as it is described."""
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """The same Idempotency-Key came with another request."""
 
@@ -158,6 +94,10 @@ class RunNotFound(NotFound):
 
 class NodeNotFound(NotFound):
     """No such node is in the cluster now."""
+
+
+class ScheduleNotFound(NotFound):
+    """No schedule with this id is known."""
 
 
 class NotInstalled(NotFound):
@@ -244,6 +184,14 @@ class PathTaken(Conflict):
     """The dataset has something at that path already."""
 
 
+class ScheduleEnded(Conflict):
+    """The schedule was removed: nothing about it changes any more."""
+
+
+class BackfillRefused(Conflict):
+    """The tool does not let slots of the past be run."""
+
+
 class GitFailed(OutsideFailed):
     """git did not do what it was asked."""
 
@@ -290,11 +238,3 @@ class ForeignOrigin(Denied):
 
 class InvitationRefused(Denied):
     """The invitation is not valid, or not any more."""
-
-
-def by_code() -> dict[str, type[MaoError]]:
-    """Every class of error by its code, so that a client can raise what the server raised."""
-    found: list[type[MaoError]] = [MaoError]
-    for kind in found:
-        found += kind.__subclasses__()
-    return {kind.code(): kind for kind in found}

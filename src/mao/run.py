@@ -130,6 +130,12 @@ class Run(Value):
     node: Name
     asked_by: Name | None = None
     """The node whose user asked for it, where that is another one."""
+    schedule: str | None = None
+    """The id of the schedule that it was started by."""
+    slot: Moment | None = None
+    """The planned moment of the slot that it was made for."""
+    attempt: int = 1
+    """Counts the runs made for that slot."""
     publish: bool
     """Whether the data is pushed; if not, it is only committed on this node."""
     fresh: bool

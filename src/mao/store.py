@@ -1,7 +1,4 @@
-"""This node's own memory: its runs, installations, clones and alarms, in SQLite.
-
-What a call changed is stored when it returns.
-"""
+"""This node's own memory, in SQLite: its documents. What a call changed is stored when it returns."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mao.alarm import Alarm
-from mao.document import Columns, Document, columns_of
+from mao.document import Columns, Document, body_of, columns_of
 from mao.installation import Clone, Installation
 from mao.run import Run
+from mao.schedule import Schedule, Slot, slot_key
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
@@ -21,12 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mao.alarm import AlarmKind
+    from mao.schedule import ScheduleState
 
 _MIGRATIONS = (
     """
     CREATE TABLE documents (
-        kind TEXT NOT NULL,      -- run, installation, clone, alarm
-        key TEXT NOT NULL,       -- the run's id; the folded name of the tool or dataset; KIND:SUBJECT of an alarm
+        kind TEXT NOT NULL,      -- run, installation, clone, alarm, schedule, slot
+        key TEXT NOT NULL,       -- see document.py
         seq INTEGER NOT NULL,    -- counts the changes of this file: the id of an event
         live INTEGER NOT NULL,   -- whether something is still to be done about it
         state TEXT NOT NULL,
@@ -78,6 +77,7 @@ class Store:
         self._file = SqliteFile(path, _MIGRATIONS)
         self._listeners: list[Callable[[], None]] = []
         self._parsed: dict[str, Run] = {}
+        self._parsed_slots: dict[str, Slot] = {}
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called after each change, from the thread that made it."""
@@ -92,7 +92,7 @@ class Store:
             return
         with self._file.transaction(flush=flush):
             for document in documents:
-                self._write(columns_of(document), document.model_dump_json(by_alias=True))
+                self._write(columns_of(document), body_of(document))
             if request is not None:
                 self.remember(request)
         self._notify()
@@ -126,6 +126,26 @@ class Store:
     def clone(self, dataset: str) -> Clone | None:
         body = self.body("clone", dataset.lower())
         return Clone.model_validate_json(body) if body else None
+
+    def schedule(self, schedule_id: str) -> Schedule | None:
+        body = self.body("schedule", schedule_id)
+        return Schedule.model_validate_json(body) if body else None
+
+    def schedules(self, *states: ScheduleState) -> list[Schedule]:
+        """The schedules in these states."""
+        found = (body for state in states for _, body in self.bodies("schedule", state=state))
+        return [Schedule.model_validate_json(body) for body in found]
+
+    def slot(self, schedule_id: str, planned: datetime) -> Slot | None:
+        body = self.body("slot", slot_key(schedule_id, planned))
+        return Slot.model_validate_json(body) if body else None
+
+    def live_slots(self) -> list[Slot]:
+        """The slots about which something is still to be done, by their schedules, oldest first."""
+        known = self._parsed_slots
+        bodies = self._live("slot")
+        self._parsed_slots = found = {body: known.get(body) or Slot.model_validate_json(body) for body in bodies}
+        return list(found.values())
 
     def alarm(self, key: str) -> Alarm | None:
         body = self.body("alarm", key)
@@ -167,11 +187,12 @@ class Store:
         kind: str,
         *,
         after: str | None = None,
+        before: str | None = None,
         limit: int = -1,
         newest_first: bool = False,
         **filters: str | None,
     ) -> list[tuple[str, str]]:
-        """Key and JSON of at most `limit` documents of a kind that come after the key `after`.
+        """Key and JSON of at most `limit` documents of a kind that come after the key `after`, and before `before`.
 
         `filters` name columns (`tool`, `state`, `dataset`) and the value each must have; None is no filter.
         """
@@ -180,11 +201,13 @@ class Store:
         compare, order = ("<", "DESC") if newest_first else (">", "ASC")
         if after is not None:
             where += f" AND key {compare} ?"
+        if before is not None:
+            where += f" AND key {'>' if newest_first else '<'} ?"
         rows = self._file.rows(
             f"SELECT key, body FROM documents WHERE kind = ? AND body IS NOT NULL{where} ORDER BY key {order} LIMIT ?",  # noqa: S608  # columns are ours
             kind,
             *wanted.values(),
-            *([after] if after is not None else []),
+            *(key for key in (after, before) if key is not None),
             limit,
         )
         return [(str(key), str(body)) for key, body in rows]
@@ -257,7 +280,7 @@ class Store:
                     self._file.rows(
                         "INSERT OR REPLACE INTO own_files VALUES (?, ?, ?)", run.dataset.lower(), path, blob
                     )
-                self._write(columns_of(run), run.model_dump_json(by_alias=True))
+                self._write(columns_of(run), body_of(run))
         self._notify()
 
     def close(self) -> None:
