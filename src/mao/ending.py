@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mao import data_directory, publishing
+from mao import data_directory, ledger, publishing
 from mao.building import find_installation
 from mao.errors import DiskFull, NotInstalled
 from mao.run import Publication, PublicationState, Run, RunState
@@ -106,8 +106,11 @@ def _set_aside(node: LocalNode, run: Run, installation: Installation, *, flushed
     data_directory.set_aside(shared, changed, data)
 
 
-def end(node: LocalNode, run: Run, state: RunState, reason: str) -> Run:
-    """Record an end without publishing; what the run wrote is kept for inspection."""
+def end(node: LocalNode, run: Run, state: RunState, reason: str, *, late: bool = False) -> Run:
+    """Record an end without publishing; what the run wrote is kept for inspection.
+
+    `late`: it was not started, as it would have been too late.
+    """
     directory = node.workspace.run(run.id)
     if not run.fresh and (directory / "before").exists():
         try:
@@ -117,8 +120,9 @@ def end(node: LocalNode, run: Run, state: RunState, reason: str) -> Run:
     (directory / "secrets.json").unlink(missing_ok=True)
     data = node.workspace.run_data(run.id)
     kept = f"; what it wrote is in {data}" if data.exists() and data_directory.scan(data) else ""
+    slots = ledger.not_started(node, run, state, reason, late=late)
     run = run.moved(state, reason=reason + kept, finished_at=now(), ended_at=run.ended_at or now())
-    node.store.save(run)
+    node.store.save(run, *slots)
     return run
 
 

@@ -20,6 +20,8 @@ BESIDE_TRAILER = "MAO-Beside"
 _REPLACES_TRAILER = "MAO-Replaces"
 TOOL_TRAILER = "MAO-Tool"
 NODE_TRAILER = "MAO-Node"
+SCHEDULE_TRAILER = "MAO-Schedule"
+SLOT_TRAILER = "MAO-Slot"
 FILES_TRAILER = "MAO-Files"
 SIZE_TRAILER = "MAO-Bytes"
 
@@ -46,6 +48,8 @@ def message(run: Run) -> str:
         "MAO-Ended": rfc3339(run.ended_at or started),
         "MAO-Version": __version__,
     }
+    if run.schedule and run.slot:
+        trailers |= {SCHEDULE_TRAILER: run.schedule, SLOT_TRAILER: rfc3339(run.slot)}
     subject = f"sync {rfc3339(started)[:10]}: {run.tool} {_one_line(run.command)}"
     return subject + "\n\n" + "".join(f"{key}: {value}\n" for key, value in trailers.items())
 

@@ -6,16 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import data_directory, ending
+from mao import data_directory, ending, ledger
 from mao.building import find_installation
 from mao.errors import CommandNotFound, DiskFull, InUse, NotInstalled, RunEnded, RunNotFound
 from mao.executor import Ended, Job, Lost, Running
 from mao.run import PublicationState, Run, RunState
-from mao.values import new_id, now
+from mao.values import new_id, now, rfc3339
 from mao.workspace import disk_errors, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from mao.installation import Installation
     from mao.local_node import LocalNode
@@ -32,6 +33,10 @@ class Wish:
     publish: bool = True
     asked_by: str | None = None
     """The node that asks, where that is another one."""
+    schedule: str | None = None
+    slot: datetime | None = None
+    """The schedule, and the planned moment of the slot, that it is for."""
+    attempt: int = 1
 
 
 def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | None = None) -> Run:
@@ -45,6 +50,23 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
     Raises:
         NotInstalled, CommandNotFound, BadArguments: nothing was started.
     """
+    run, secrets = queued(node, wish, idempotent.location.rpartition("/")[2] if idempotent else new_id())
+    try:
+        if secrets:
+            _keep_secrets(node, run, secrets)
+        node.store.save(run, request=idempotent)
+    except DiskFull:
+        remove_tree(node.workspace.run(run.id))
+        raise
+    return run
+
+
+def queued(node: LocalNode, wish: Wish, run_id: str) -> tuple[Run, dict[str, str]]:
+    """The run that is wished, not stored yet, and the secrets among its arguments.
+
+    Raises:
+        NotInstalled, CommandNotFound, BadArguments
+    """
     installation = find_installation(node, wish.tool)
     if installation.commit is None or installation.definition is None:
         raise NotInstalled(
@@ -54,7 +76,7 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
     command = installation.definition.command(wish.command)
     resolved = command.resolve(wish.arguments)
     run = Run(
-        id=idempotent.location.rpartition("/")[2] if idempotent else new_id(),
+        id=run_id,
         tool=installation.tool,
         tool_commit=installation.commit,
         command=command.name,
@@ -62,19 +84,15 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
         dataset=installation.definition.data.repo.name,
         node=node.config.node,
         asked_by=wish.asked_by,
+        schedule=wish.schedule,
+        slot=wish.slot,
+        attempt=wish.attempt,
         publish=wish.publish,
         fresh=installation.definition.data.fresh,
         state=RunState.QUEUED,
         created_at=now(),
     )
-    try:
-        if resolved.secrets:
-            _keep_secrets(node, run, resolved.secrets)
-        node.store.save(run, request=idempotent)
-    except DiskFull:
-        remove_tree(node.workspace.run(run.id))
-        raise
-    return run
+    return run, resolved.secrets
 
 
 def _keep_secrets(node: LocalNode, run: Run, secrets: dict[str, str]) -> None:
@@ -151,7 +169,7 @@ def start(node: LocalNode, run_id: str) -> None:
     """Start a queued run; calling it again for the same run starts nothing twice."""
     with node.locked("run", run_id):
         run = find_run(node, run_id)
-        if run.state is not RunState.QUEUED:
+        if run.state is not RunState.QUEUED or _is_too_late(node, run):
             return
         try:
             installation = _installation_for(node, run)
@@ -160,8 +178,27 @@ def start(node: LocalNode, run_id: str) -> None:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
-        node.store.save(run, flush=False)  # the executor keeps on stable storage that it was started
+        slots = ledger.started(node, run, run.started_at or now())
+        node.store.save(run, *slots, flush=False)  # the executor keeps on stable storage that it was started
         _launch(node, run, installation)
+
+
+def _is_too_late(node: LocalNode, run: Run) -> bool:
+    """Whether the run is not to be started any more; then it is ended. One that a power loss undid is gone on with."""
+    late = ledger.too_late(node, run, now())
+    directory = node.workspace.run(run.id)
+    if late is None or (directory.exists() and node.executor.poll(str(directory)) != Running(None)):
+        return False
+    ending.end(node, run, RunState.CANCELLED, late, late=True)
+    return True
+
+
+def give_up(node: LocalNode, run_id: str) -> None:
+    """End a run that is still queued, if it is too late to start it."""
+    with node.locked("run", run_id):
+        run = find_run(node, run_id)
+        if run.state is RunState.QUEUED:
+            _is_too_late(node, run)
 
 
 def _installation_for(node: LocalNode, run: Run) -> Installation:
@@ -194,6 +231,8 @@ def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[st
         "MAO_TOOL_COMMIT": run.tool_commit,
         "MAO_DATA_DIR": str(ending.data_of(node, run, installation)),
     }
+    if run.slot is not None:
+        environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
         argv=command.argv(value for value in run.arguments.values() if value is not None),
