@@ -68,8 +68,11 @@ def _goes_on(node: LocalNode, standing: Standing, slot: Slot, present: datetime)
     if slot.retry_at is not None:
         return False
     run = node.store.run(slot.runs[-1])
-    if run is not None and run.state is RunState.QUEUED and slot.start_by is not None and present > slot.start_by:
-        running.give_up(node, run.id)
+    if run is not None and run.state is RunState.QUEUED:
+        if standing.schedule.state is ScheduleState.REMOVED:
+            _cancel(node, run.id)
+        elif slot.start_by is not None and present > slot.start_by:
+            running.give_up(node, run.id)
         run = node.store.run(run.id)
     if run is None or run.state not in _UNENDED:
         return False
@@ -98,8 +101,10 @@ def _after_run(node: LocalNode, schedule: Schedule, slot: Slot, present: datetim
 
 
 def _bring_on_waiting(node: LocalNode, standing: Standing, slot: Slot, present: datetime) -> None:
-    if standing.schedule.state is not ScheduleState.ACTIVE:
-        standing.put(slot.settled(Outcome.PAUSED, present, over=True))
+    if standing.schedule.state is ScheduleState.REMOVED:
+        standing.put(slot.settled(Outcome.CANCELLED, present, "the schedule was removed", over=True))
+    elif standing.schedule.state is ScheduleState.PAUSED:
+        standing.put(slot.settled(Outcome.PAUSED, present, standing.schedule.note, over=True))
     elif slot.start_by is not None and present > slot.start_by:
         going_on = f"run {standing.going_on[0]} was still going on" if standing.going_on else None
         standing.put(slot.settled(Outcome.SKIPPED_LATE, present, going_on, over=True))

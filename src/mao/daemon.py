@@ -12,17 +12,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import announcing, building, checking, cloning, ending, publishing, queueing, running, tending
+from mao import announcing, building, checking, cloning, ending, publishing, queueing, reckoning, running, tending
 from mao.attending import Announcement
 from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
 from mao.registry import STALE
 from mao.run import PublicationState, Run, RunState
+from mao.schedule import ON_TIME
 from mao.values import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from mao.local_node import LocalNode
 
@@ -30,6 +32,7 @@ log = logging.getLogger("mao.daemon")
 
 _LOOK = 1.0
 """Seconds between two looks if nothing wakes the loop: an end that was not told of is found by then."""
+_MOMENT = 0.01
 _FIRST_TENDING, _TENDING = 30.0, 900.0
 """Seconds until the node looks after what grows and what was left behind: after its start, and from then on."""
 _DAY = 86_400.0
@@ -62,6 +65,7 @@ class Daemon:
         self._announcement = Announcement(node)
         self._caretaker = Caretaker(node)
         self._care_at = 0.0
+        self._reckoned: datetime | None = None  # when schedules were looked at last
         self._wake = os.open(node.workspace.wake, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._loop, name="daemon", daemon=True)
 
@@ -102,11 +106,17 @@ class Daemon:
             except Exception:  # the boundary of the daemon: one bad look must not end all
                 log.exception("looking for what is to be done failed")
             next_look = min(self._looks.values(), default=math.inf) - time.monotonic()
-            if select.select([self._wake], [], [], max(0.0, min(_LOOK, next_look)))[0]:
+            if select.select([self._wake], [], [], max(0.0, min(_LOOK, next_look, self._until_due())))[0]:
                 os.read(self._wake, 4096)
+
+    def _until_due(self) -> float:
+        """Seconds until a schedule is due; at least a moment, as it may be being reckoned."""
+        first = self._node.agenda.first()
+        return _LOOK if first is None else max(_MOMENT, (first - self._node.clock()).total_seconds())
 
     def _look(self) -> None:
         node = self._node
+        self._do(self._local, ("node", "schedules"), self._reckon, "schedules")
         runs = node.store.live_runs()
         installations = node.store.live_installations()
         switching = frozenset(i.tool for i in installations if i.attempt.step is Step.SWITCHING)
@@ -180,6 +190,14 @@ class Daemon:
             self.wake()
         if announcing.note_head(node, dataset):
             self.wake()
+
+    def _reckon(self, node: LocalNode, _: str) -> None:
+        """Reckon schedules. The first look, and one after the clock was set back, goes through all of them."""
+        present = node.clock()
+        if self._reckoned is None or present < self._reckoned - ON_TIME:
+            reckoning.begin(node, present)
+        self._reckoned = present
+        reckoning.look(node, present)
 
     def _care(self, _node: LocalNode, _name: str) -> None:
         self._care_at = time.monotonic() + self._caretaker.look()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mao.run import Run, RunState
 from mao.schedule import ON_TIME, Outcome, Slot
-from mao.values import now, rfc3339
+from mao.values import rfc3339
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,11 +19,12 @@ def slot_of(node: LocalNode, run: Run) -> Slot | None:
     return node.store.slot(run.schedule, run.slot) if run.schedule and run.slot else None
 
 
-def started(node: LocalNode, run: Run, at: datetime) -> list[Slot]:
-    """The slot whose outcome it is that `run` is started at this moment; none for a retry, or a run of its own."""
+def started(node: LocalNode, run: Run) -> list[Slot]:
+    """The slot whose outcome it is that `run` is started now; none for a retry, or a run of its own."""
     slot = slot_of(node, run)
     if slot is None or slot.outcome is not None:
         return []
+    at = node.clock()
     late = at - slot.due_at > ON_TIME or slot.backfill is not None
     return [slot.settled(Outcome.RAN_LATE if late else Outcome.RAN, at, started_at=at)]
 
@@ -44,4 +45,4 @@ def not_started(node: LocalNode, run: Run, state: RunState, detail: str, *, late
     outcome = Outcome.SKIPPED_LATE if late else Outcome.TOOL_MISSING
     if state is RunState.CANCELLED and not late:
         outcome = Outcome.CANCELLED
-    return [slot.settled(outcome, now(), detail, over=True)]
+    return [slot.settled(outcome, node.clock(), detail, over=True)]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from mao.agenda import Agenda
 from mao.cluster_directory import ClusterDirectory
 from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
@@ -22,10 +23,12 @@ from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
 from mao.tally import Tally
+from mao.values import now
 from mao.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from mao.config import Config
     from mao.etcd.client import EtcdClient
@@ -66,8 +69,9 @@ EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
 class LocalNode:
     """The parts of this node. Made by `opened`, which holds its home for this process alone."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], datetime]) -> None:
         self.config = config
+        self.clock = clock
         self.workspace = Workspace(config.home)
         self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
@@ -75,6 +79,8 @@ class LocalNode:
         self._locks_guard = threading.Lock()
         self._caches: dict[str, DatasetCache] = {}
         self._listeners: list[Callable[[], None]] = []
+        self.agenda = Agenda()
+        self.up_since = clock()
 
     def _open(self, closing: ExitStack) -> None:
         closing.enter_context(self.workspace.locked())
@@ -170,13 +176,13 @@ class LocalNode:
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[LocalNode]:
-    """The node that `config` describes, open.
+def opened(config: Config, clock: Callable[[], datetime] = now) -> Iterator[LocalNode]:
+    """The node that `config` describes, open; `clock` tells it when slots are due.
 
     Raises:
         NodeRunning: another process has it open.
     """
-    node = LocalNode(config)
+    node = LocalNode(config, clock)
     with ExitStack() as closing:
         node._open(closing)  # noqa: SLF001  # the two are one thing
         yield node

@@ -135,7 +135,9 @@ def _reckon_due(node: LocalNode, standing: Standing, present: datetime) -> None:
     batch = due[:_MOST_SLOTS]
     known = dict(
         node.store.bodies(
-            "slot", after=slot_key(schedule.id, schedule.reckoned_until), before=f"{slot_key(schedule.id, batch[-1].planned)}~"
+            "slot",
+            after=slot_key(schedule.id, schedule.reckoned_until),
+            before=f"{slot_key(schedule.id, batch[-1].planned)}~",
         )
     )
     for firing in batch:
@@ -148,9 +150,7 @@ def _reckon_due(node: LocalNode, standing: Standing, present: datetime) -> None:
 def _reckon_one(node: LocalNode, standing: Standing, firing: Firing, present: datetime, *, is_newest: bool) -> None:
     schedule = standing.schedule
     own = own_limit(node, schedule.tool)
-    slot = Slot(
-        schedule=schedule.id, planned=firing.planned, due_at=firing.due, tool=schedule.tool, node=node.config.node
-    )
+    slot = slot_of(node, schedule, firing)
     if schedule.state is ScheduleState.PAUSED:
         standing.put(slot.settled(Outcome.PAUSED, present, schedule.note, over=True))
     elif not is_newest or present - firing.due > latest(firing, own):
@@ -163,6 +163,13 @@ def _reckon_one(node: LocalNode, standing: Standing, firing: Firing, present: da
         attempting.attempt(node, standing, slot, present)
     else:
         _overlap(standing, slot.model_copy(update={"start_by": None if own is None else firing.due + own}), present)
+
+
+def slot_of(node: LocalNode, schedule: Schedule, firing: Firing) -> Slot:
+    """The slot of a schedule at a moment, without an outcome."""
+    return Slot(
+        schedule=schedule.id, planned=firing.planned, due_at=firing.due, tool=schedule.tool, node=node.config.node
+    )
 
 
 def _supersede(standing: Standing) -> None:

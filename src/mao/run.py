@@ -44,6 +44,10 @@ ENDED = frozenset(RunState) - {RunState.QUEUED, RunState.RUNNING, RunState.PUBLI
 """The states in which nothing goes on for now."""
 
 
+FAILED = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.TIMED_OUT, RunState.LOST})
+"""The states of runs that have ended without data that is published."""
+
+
 class PublicationState(StrEnum):
     """Where the data of a run stands on its way to the dataset."""
 

@@ -177,15 +177,15 @@ def start(node: LocalNode, run_id: str) -> None:
         except (NotInstalled, CommandNotFound, InUse) as error:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
+        slots = ledger.started(node, run)
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
-        slots = ledger.started(node, run, run.started_at or now())
         node.store.save(run, *slots, flush=False)  # the executor keeps on stable storage that it was started
         _launch(node, run, installation)
 
 
 def _is_too_late(node: LocalNode, run: Run) -> bool:
     """Whether the run is not to be started any more; then it is ended. One that a power loss undid is gone on with."""
-    late = ledger.too_late(node, run, now())
+    late = ledger.too_late(node, run, node.clock())
     directory = node.workspace.run(run.id)
     if late is None or (directory.exists() and node.executor.poll(str(directory)) != Running(None)):
         return False

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mao import attempting, reckoning, running
+from mao import attempting, reckoning
 from mao.building import find_installation
 from mao.definition import Backfill
-from mao.errors import BackfillRefused, BadSchedule, NothingToBackfill, RunEnded, ScheduleEnded, ScheduleNotFound
+from mao.errors import BackfillRefused, BadSchedule, ScheduleEnded, ScheduleNotFound
+from mao.reckoning import slot_of
 from mao.rule import Rule
-from mao.run import RunState
-from mao.schedule import Outcome, Overlap, Schedule, ScheduleState, Slot, Spread
-from mao.timetable import Timetable
-from mao.values import new_id, now, rfc3339
+from mao.run import FAILED, Run
+from mao.schedule import DAY, Outcome, Overlap, Schedule, ScheduleState, Slot, Spread
+from mao.timetable import Firing, Timetable
+from mao.values import new_id, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from mao.document import Document
     from mao.local_node import LocalNode
-    from mao.run import Run
     from mao.store import IdempotentRequest
-    from mao.timetable import Firing
 
 _MOST_AT_ONCE = 1000
 """Slots of the past that are run on one request."""
-_GOES_WELL = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.PUBLISHING, RunState.SUCCEEDED, RunState.UNPUBLISHED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def add(node: LocalNode, plan: Plan, idempotent: IdempotentRequest | None = None
     Raises:
         BadSchedule, NotInstalled, CommandNotFound, BadArguments: nothing was added.
     """
-    present = now()
+    present = node.clock()
     schedule = _checked(
         node,
         {
@@ -95,13 +97,8 @@ def _checked(node: LocalNode, fields: dict[str, Any]) -> Schedule:
         where = ".".join(map(str, first["loc"]))
         raise BadSchedule(f"The schedule's {where}: {first['msg']}. Nothing was changed.") from error
     Rule.parse(schedule.cron, schedule.timezone)
-    attempting.run_for(node, schedule, Slot(
-        schedule=schedule.id,
-        planned=schedule.created_at,
-        due_at=schedule.created_at,
-        tool=schedule.tool,
-        node=schedule.node,
-    ))  # fmt: skip
+    moment = schedule.created_at
+    attempting.run_for(node, schedule, slot_of(node, schedule, Firing(moment, moment, DAY)))  # it could be run now
     return schedule
 
 
@@ -134,11 +131,10 @@ def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Sched
     Raises:
         ScheduleNotFound, ScheduleEnded, BadSchedule, NotInstalled, CommandNotFound, BadArguments: nothing was changed.
     """
-    _checked(node, find_schedule(node, schedule_id).model_dump() | changes)
 
-    def edited(schedule: Schedule, present: datetime) -> Schedule:
-        _drop_undue(node, schedule, present, "the schedule was changed before it was due")
-        return _checked(node, schedule.model_dump() | changes | {"reckoned_until": present})
+    def edited(schedule: Schedule, present: datetime) -> list[Document]:
+        new = _checked(node, schedule.model_dump() | changes | {"reckoned_until": present})
+        return [*_undue(node, schedule, present, "the schedule was changed before it was due"), new]
 
     return _changed(node, schedule_id, edited)
 
@@ -150,7 +146,7 @@ def pause(node: LocalNode, schedule_id: str, note: str | None = None) -> Schedul
         ScheduleNotFound, ScheduleEnded
     """
     change = {"state": ScheduleState.PAUSED, "note": note}
-    return _changed(node, schedule_id, lambda schedule, _: schedule.model_copy(update=change))
+    return _changed(node, schedule_id, lambda schedule, _: [schedule.model_copy(update=change)])
 
 
 def resume(node: LocalNode, schedule_id: str) -> Schedule:
@@ -160,7 +156,7 @@ def resume(node: LocalNode, schedule_id: str) -> Schedule:
         ScheduleNotFound, ScheduleEnded
     """
     change = {"state": ScheduleState.ACTIVE, "note": None}
-    return _changed(node, schedule_id, lambda schedule, _: schedule.model_copy(update=change))
+    return _changed(node, schedule_id, lambda schedule, _: [schedule.model_copy(update=change)])
 
 
 def remove(node: LocalNode, schedule_id: str) -> Schedule:
@@ -170,52 +166,100 @@ def remove(node: LocalNode, schedule_id: str) -> Schedule:
         ScheduleNotFound, ScheduleEnded
     """
 
-    def removed(schedule: Schedule, present: datetime) -> Schedule:
-        _drop_undue(node, schedule, present, "the schedule was removed before it was due")
-        for slot in node.store.live_slots():
-            if slot.schedule == schedule.id:
-                _let_go(node, slot, present)
-        return schedule.model_copy(update={"state": ScheduleState.REMOVED, "reckoned_until": present})
+    def removed(schedule: Schedule, present: datetime) -> list[Document]:
+        change = {"state": ScheduleState.REMOVED, "reckoned_until": present}
+        undue = _undue(node, schedule, present, "the schedule was removed before it was due")
+        return [*undue, schedule.model_copy(update=change)]
 
     return _changed(node, schedule_id, removed)
 
 
-def _let_go(node: LocalNode, slot: Slot, present: datetime) -> None:
-    """Start nothing more for a slot."""
-    if not slot.runs:
-        node.store.save(slot.settled(Outcome.CANCELLED, present, "the schedule was removed", over=True))
-    elif slot.outcome is None:
-        with node.locked("run", slot.runs[-1]):
-            if running.find_run(node, slot.runs[-1]).state is RunState.QUEUED:
-                running.request_cancel(node, slot.runs[-1])
+def _changed(node: LocalNode, schedule_id: str, change: Callable[[Schedule, datetime], list[Document]]) -> Schedule:
+    """Store what `change` makes of a schedule, which comes last.
+
+    Before, it is reckoned up to now as it is: no slot gets its outcome by what was not true when it was due.
+    """
+    with _held(node, schedule_id) as (schedule, present):
+        documents = change(schedule, present)
+        changed = documents[-1].model_copy(update={"changed_at": present})
+        assert isinstance(changed, Schedule)  # noqa: S101  # for the type checker
+        node.store.save(*documents[:-1], changed)
+        reckoning.note(node, changed)
+        return changed
 
 
-def _changed(node: LocalNode, schedule_id: str, change: Callable[[Schedule, datetime], Schedule]) -> Schedule:
-    """Reckon a schedule up to now as it is, then change it: no slot is reckoned by what was not true when it was due."""
+@contextmanager
+def _held(node: LocalNode, schedule_id: str) -> Iterator[tuple[Schedule, datetime]]:
+    """The schedule, reckoned up to the present, and the present; nobody else changes it meanwhile."""
     find_schedule(node, schedule_id)
     with node.locked("schedule", schedule_id):
-        present = now()
+        present = node.clock()
         schedule = reckoning.reckon(node, schedule_id, present)
         if schedule is None or schedule.state is ScheduleState.REMOVED:
             raise ScheduleEnded(f"The schedule {schedule_id} was removed. Add another one. Nothing was changed.")
-        schedule = change(schedule, present).model_copy(update={"changed_at": present})
-        node.store.save(schedule)
-        reckoning.note(node, schedule)
-        return schedule
+        yield schedule, present
 
 
-def _drop_undue(node: LocalNode, schedule: Schedule, present: datetime, why: str) -> None:
-    """Record that nothing is started for slots whose planned moment is past, but which the spread has due later."""
-    undue: list[Slot] = []
+def _undue(node: LocalNode, schedule: Schedule, present: datetime, why: str) -> list[Document]:
+    """Those slots whose planned moment is past, but which the spread has due later: nothing is started for them."""
+    undue: list[Document] = []
     after = schedule.reckoned_until
     while (firing := Timetable(schedule).first(after)) is not None and firing.planned <= present:
-        slot = _slot(node, schedule, firing)
-        undue.append(slot.settled(Outcome.CANCELLED, present, why, over=True))
+        undue.append(slot_of(node, schedule, firing).settled(Outcome.CANCELLED, present, why, over=True))
         after = firing.planned
-    node.store.save(*undue)
+    return undue
 
 
-def _slot(node: LocalNode, schedule: Schedule, firing: Firing) -> Slot:
-    return Slot(
-        schedule=schedule.id, planned=firing.planned, due_at=firing.due, tool=schedule.tool, node=node.config.node
-    )
+def backfill(node: LocalNode, schedule_id: str, first: datetime, last: datetime) -> list[Slot]:
+    """Queue a run for each slot from `first` to `last` that has none that went well; the slots for which it was done.
+
+    What became of a slot when it was due stays as it is. Slots from before the schedule was added are those that its
+    present rule would have had.
+
+    Raises:
+        ScheduleNotFound, ScheduleEnded, NotInstalled, CommandNotFound, BadArguments
+        BackfillRefused: the tool does not say that its runs may be made afterwards.
+        BadSchedule: there are too many slots.
+    """
+    with _held(node, schedule_id) as (schedule, present):
+        _check_may_backfill(node, schedule.tool)
+        firings = Timetable(schedule).firings(first - timedelta(milliseconds=1), present)
+        wanted = list(islice(takewhile(lambda firing: firing.planned <= last, firings), _MOST_AT_ONCE + 1))
+        if len(wanted) > _MOST_AT_ONCE:
+            raise BadSchedule(
+                f"There are more than {_MOST_AT_ONCE} slots from {rfc3339(first)} to {rfc3339(last)}. Ask for a part of"
+                " them, and then for the others. Nothing was started."
+            )
+        documents: list[Slot | Run] = []
+        for firing in wanted:
+            slot = node.store.slot(schedule.id, firing.planned)
+            if slot is None or not _goes_well(node, slot):
+                documents += _again(node, schedule, slot or slot_of(node, schedule, firing))
+        node.store.save(*documents)
+        return [document for document in documents if isinstance(document, Slot)]
+
+
+def _check_may_backfill(node: LocalNode, tool: str) -> None:
+    definition = find_installation(node, tool).definition
+    lateness = definition.lateness if definition else None
+    if lateness is None or lateness.backfill is not Backfill.ALLOWED:
+        raise BackfillRefused(
+            f"The definition of '{tool}' does not say 'Lateness: {{Backfill: allowed}}': what it measures now would be"
+            " called the measurement of another moment. A tool that reads $MAO_SLOT can say so. Nothing was started."
+        )
+
+
+def _goes_well(node: LocalNode, slot: Slot) -> bool:
+    """Whether the slot has a run that has not failed, or is to have one."""
+    if slot.outcome is None or slot.retry_at is not None:
+        return True
+    runs = [node.store.run(run_id) for run_id in {*slot.runs, slot.backfill} if run_id]
+    return any(run is not None and run.state not in FAILED for run in runs)
+
+
+def _again(node: LocalNode, schedule: Schedule, slot: Slot) -> list[Slot | Run]:
+    run = attempting.run_for(node, schedule, slot)
+    changes: dict[str, object] = {"backfill": run.id}
+    if slot.outcome is None:
+        changes["runs"] = (run.id,)
+    return [run, slot.model_copy(update=changes)]
