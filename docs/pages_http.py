@@ -26,6 +26,7 @@ _GROUPS = {
     "published": "What is in a dataset",
     "this node": "What is on this node",
     "runs": "Runs",
+    "schedules": "Schedules and their slots",
     "events": "Changes as they come",
     "founding": "The endpoints of the prototype",
     "operations": "For operators",
