@@ -133,11 +133,12 @@ def _tell_schedules(client: Client, tool: str) -> None:
     """Say which schedules have nothing to start any more."""
     left = [schedule["id"] for schedule in client.pages("/schedules", tool=tool)]
     if left:
-        removes = mao("schedule remove SCHEDULE")
         say(
-            f"{count(len(left), 'schedule')} of it will have nothing to start, and their slots the outcome tool-missing,"
-            f" until it is installed again; {removes} ends one:\n" + "\n".join(f"  {each}" for each in left)
+            f"It has {count(len(left), 'schedule')}, with nothing to start until it is installed again: slots get the"
+            f" outcome tool-missing. {mao('schedule remove SCHEDULE')} ends one:"
         )
+        for schedule_id in left:
+            say(f"  {schedule_id}")
 
 
 @click.command("help")

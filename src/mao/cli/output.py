@@ -52,9 +52,7 @@ class Output:
         else:
             self.json(value)
 
-    def newest(
-        self, values: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], none: str, limit: int
-    ) -> None:
+    def newest(self, values: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], none: str, limit: int) -> None:
         """At most `limit` (0: all) of a list whose newest come first; that there are more is said."""
         listed = list(islice(values, limit + 1 if limit else None))
         self.values(listed[: limit or None], columns, none)

@@ -22,25 +22,26 @@ _OVERLAPS = ("skip", "queue-one", "queue-all", "cancel-old", "allow")
 _SPREADS = ("offset", "uniform", "poisson")
 _NONE = "none"
 
-
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from pydantic import TypeAdapter
-
-        from mao.fields import Duration
-
-        try:
-            return float(TypeAdapter(Duration).validate_python(value))
-        except ValueError as error:
-            words = str(getattr(error, "errors", list)()[0]["msg"]).removeprefix("Value error, ")
-            self.fail(f"'{value}' {words}.", param, ctx)
+_FIRINGS: dict[str, Callable[[Any], str]] = {
+    "PLANNED": lambda firing: firing["local"].replace("T", " "),
+    "DUE": lambda firing: moment(firing["due_at"]),
+    "NOTE": lambda firing: firing["note"] or "",
+}
 
 
-class _Spread(_Duration):
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return _NONE if value == _NONE else super().convert(value, param, ctx)
+def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | str | None:
+    """The seconds of a duration such as 10m; `none` stays as it is."""
+    if text is None or text == _NONE:
+        return text
+    from pydantic import TypeAdapter, ValidationError
+
+    from mao.fields import Duration
+
+    try:
+        return TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        words = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(f"'{text}' {words}.") from None
 
 
 def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,14 +50,18 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--cron", metavar="RULE", help="daily, weekly (Sunday), monthly (the 1st), at midnight; or a crontab rule."
         ),
-        click.option("--timezone", metavar="ZONE", help="The IANA time zone that the rule goes by; UTC if none is given."),
+        click.option(
+            "--timezone", metavar="ZONE", help="The IANA time zone that the rule goes by; UTC if none is given."
+        ),
         click.option("--publish/--no-publish", default=None, help="Push the data; if not, commit it on the node."),
         click.option(
-            "--overlap", type=click.Choice(_OVERLAPS), help="When a slot is due while a run goes on; skip, if not given."
+            "--overlap",
+            type=click.Choice(_OVERLAPS),
+            help="When a slot is due while a run goes on; skip, if not given.",
         ),
         click.option(
             "--spread",
-            type=_Spread(),
+            callback=_seconds,
             metavar="DURATION|none",
             help="Start up to so much later than planned, so that not all nodes start in the same second.",
         ),
@@ -68,7 +73,7 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--retries", type=click.IntRange(0, 20), help="Try a slot so often again if the tool fails."),
         click.option(
             "--retry-pause",
-            type=_Duration(),
+            callback=_seconds,
             metavar="DURATION",
             help="Time until the first of these (60 s), then doubled.",
         ),
@@ -137,12 +142,24 @@ def _next(schedule: Any) -> str:
 @tools_arguments
 @_rule_options
 @click.option("--command", metavar="COMMAND", help="Run another command of the tool.")
+@click.option("--no-arguments", "bare", is_flag=True, help="Run it without arguments.")
 @asks_node
 def edit(
-    client: Client, output: Output, *, schedule_id: str, arguments: Sequence[str], named: Sequence[str], **rule: Any
+    client: Client,
+    output: Output,
+    *,
+    schedule_id: str,
+    arguments: Sequence[str],
+    named: Sequence[str],
+    bare: bool,
+    **rule: Any,
 ) -> None:
     """Change a schedule from now on; what is not given stays as it is. Arguments replace all those it had."""
-    changes = _rule(**rule) | ({"arguments": arguments_of(named, arguments)} if arguments or named else {})
+    changes = _rule(**rule)
+    if bare and (arguments or named):
+        raise click.UsageError("--no-arguments takes all arguments away: give none.")
+    if bare or arguments or named:
+        changes["arguments"] = arguments_of(named, arguments)
     if not changes:
         raise click.UsageError("Say what to change.")
     schedule = client.ask("PATCH", at("schedules", schedule_id), changes).json
@@ -168,3 +185,22 @@ def backfill(client: Client, output: Output, schedule_id: str, first: str, last:
     output.values(found, columns, "Every slot of that time has a run that went well or goes on: nothing was started.")
     if found and output.is_table:
         say(f"Queued {count(len(found), 'run')}. {mao('run list')} tells how they stand.")
+
+
+@click.command()
+@click.argument("schedule_id", metavar="[SCHEDULE]", required=False, shell_complete=complete("/schedules", "id"))
+@click.option("--cron", metavar="RULE", help="A rule that is no schedule yet.")
+@click.option("--timezone", metavar="ZONE", help="The IANA time zone that it goes by; UTC if none is given.")
+@click.option("--count", "number", type=click.IntRange(1, 1000), default=10, show_default=True, help="So many.")
+@asks_node
+def preview(
+    client: Client, output: Output, schedule_id: str | None, cron: str | None, timezone: str | None, number: int
+) -> None:
+    """Show when a schedule is due next, or when a rule would be, and what daylight saving time does to it."""
+    if (schedule_id is None) == (cron is None) or (schedule_id and timezone):
+        raise click.UsageError("Name a SCHEDULE, or give a rule with --cron, and --timezone if it is not UTC.")
+    if schedule_id:
+        found = client.get(at("schedules", schedule_id, "preview"), count=number)
+    else:
+        found = client.get("/schedules/preview", cron=cron, timezone=timezone, count=number)
+    output.values(found["items"], _FIRINGS, "It is not due any more.")

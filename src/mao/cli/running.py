@@ -23,7 +23,6 @@ NOT_SUCCEEDED = 8
 UNENDED = frozenset({"queued", "running", "publishing"})
 
 
-
 def tools_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments of a tool, in order or by name; `arguments_of` joins the two."""
     by_name = click.option(

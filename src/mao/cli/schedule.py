@@ -59,7 +59,7 @@ def outcome_of(slot: Any) -> str:
 
 def runs_of(slot: Any) -> str:
     """The last run of a slot, and how many there are."""
-    runs = slot.get("runs") or ()
+    runs: list[str] = slot.get("runs") or []
     backfill = slot.get("backfill")
     if backfill and backfill not in runs:
         return f"{backfill} (backfill)"
@@ -126,7 +126,10 @@ def _lines(schedule: Any) -> Iterator[tuple[str, str]]:
         what = "on average" if spread["kind"] == "poisson" else "at most"
         yield "spread", f"{spread['kind']}, {what} {seconds(spread['seconds'])}"
     if schedule["retries"]:
-        yield "retries", f"{schedule['retries']}, the first after {seconds(schedule['retry_pause'])}, then twice as long"
+        yield (
+            "retries",
+            f"{schedule['retries']}, the first after {seconds(schedule['retry_pause'])}, then twice as long",
+        )
     yield "node", "any that has the tool, one at a time" if schedule["anywhere"] else schedule["node"]
     yield "added", moment(schedule["created_at"])
     yield "changed", moment(schedule["changed_at"])

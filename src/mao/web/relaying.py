@@ -39,7 +39,9 @@ _WORKING = 900.0
 _SILENCE = 60.0
 """Seconds after which a stream is broken; the other node says every 15 that it is still there."""
 _CHUNK = 65536
-_DOUBT = dict.fromkeys(("POST", "PATCH", "DELETE"), " Whether it did what was asked is unknown: look before you ask again.")
+_DOUBT = dict.fromkeys(
+    ("POST", "PATCH", "DELETE"), " Whether it did what was asked is unknown: look before you ask again."
+)
 
 _ASKED = ("accept", "content-type", "idempotency-key", "if-match", "last-event-id", "prefer")
 _ANSWERED = frozenset({"allow", "cache-control", "content-type", "etag", "retry-after", "x-accel-buffering"})

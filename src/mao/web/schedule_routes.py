@@ -27,7 +27,6 @@ router = APIRouter(prefix="/schedules", tags=["schedules"])
 Asked = Annotated[Wanted, Depends(wanted)]
 
 
-
 class NewSchedule(BaseModel):
     """What is needed to start runs on a rule: arguments in the order of the definition, or by name."""
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
 from mao import scheduling
-from mao.schedule import Outcome, ScheduleState, Slot, slot_key
-from mao.values import Moment, Value, now, since
-from mao.web.access import Node  # FastAPI reads the annotations
+from mao.rule import Rule
+from mao.schedule import Outcome, Schedule, ScheduleState, Slot, slot_key
+from mao.timetable import Timetable
+from mao.values import Moment, Value, now, rfc3339, since
+from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ _TROUBLED = (
     Outcome.SKIPPED_LATE,
     Outcome.SKIPPED_OVERLAP,
 )
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE = 500
 """Slots that are read from the store at once."""
 _PAST_ALL = "~"
@@ -90,6 +95,67 @@ class Ledger:
             newest_first=self._newest_first,
             state=self._outcome,
         )
+
+
+class NextSlot(Value):
+    """A moment at which a rule is due."""
+
+    planned: Moment
+    """What the rule says."""
+    local: str
+    """Likewise, by the clocks of its time zone (RFC 3339)."""
+    due_at: Moment
+    """`planned`, and what the spread adds."""
+    note: str | None
+    """What daylight saving time does to it."""
+
+
+def _preview(schedule: Schedule, count: int) -> Response:
+    zone = ZoneInfo(schedule.timezone)
+    firings = islice(Timetable(schedule).firings(schedule.reckoned_until, _NEVER), count)
+    listed = [
+        NextSlot(
+            planned=firing.planned,
+            local=firing.planned.astimezone(zone).isoformat(),
+            due_at=firing.due,
+            note=None,
+        )
+        for firing in firings
+    ]
+    return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in listed), count))
+
+
+Count = Annotated[int, Query(ge=1, le=1000, description="So many of them.")]
+
+
+@router.get("/preview", responses={200: {"model": Page[NextSlot]}})
+def preview_rule(
+    cron: Annotated[str, Query(description="As of a schedule.")],
+    timezone: Annotated[str, Query(description="The IANA time zone.")] = "UTC",
+    count: Count = 10,
+) -> Response:
+    """When a rule would be due next that is no schedule yet."""
+    Rule.parse(cron, timezone)
+    present = now()
+    schedule = Schedule(
+        id="preview",
+        tool="preview",
+        command="",
+        arguments=[],
+        cron=cron,
+        timezone=timezone,
+        node="preview",
+        created_at=present,
+        changed_at=present,
+        reckoned_until=present,
+    )
+    return _preview(schedule, count)
+
+
+@router.get("/{schedule_id}/preview", responses={200: {"model": Page[NextSlot]}})
+def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
+    """When a schedule is due next."""
+    return _preview(scheduling.find_schedule(node, schedule_id), count)
 
 
 class Troubled(Value):
