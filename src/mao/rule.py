@@ -78,8 +78,8 @@ def _parsed(cron: str, timezone: str) -> Rule:
     if len(fields) not in {_FIELDS, _WITH_SECONDS}:
         words = ", ".join(f"'{word}'" for word in WORDS)
         raise BadSchedule(
-            f"'{cron}' is no rule: give {words} or a crontab line of five fields (minute, hour, day of month, month, day"
-            " of week), as '0 6 * * 1-5', or of six, with seconds first. Nothing was changed."
+            f"'{cron}' is no rule: give {words} or a crontab line of five fields (minute, hour, day of month, month,"
+            " day of week), as '0 6 * * 1-5', or of six, with seconds first. Nothing was changed."
         )
     zone = _zone(timezone)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -110,8 +110,8 @@ def _shown(local: datetime) -> str:
 
 def _note(rule: Rule, local: datetime) -> str | None:
     """What is to be known of a slot whose local time lies in or beside a gap or a repetition."""
-    before = (local.timestamp() - 1, local.tzinfo)
-    earlier = datetime.fromtimestamp(*before) + _SECOND  # what the clock would show, had it not been changed
+    before = (local.astimezone(UTC) - _SECOND).astimezone(local.tzinfo)
+    earlier = before + _SECOND  # what the clock would show, had it not been changed
     shown = f"{local:%H:%M}"
     if rule.is_fixed and earlier.replace(tzinfo=None) < local.replace(tzinfo=None):
         return f"the clocks go from {earlier:%H:%M} to {shown}: what is planned between is due then"
