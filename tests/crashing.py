@@ -106,6 +106,21 @@ STEPS_OF_CLUSTERS: dict[str, tuple[str, str, str]] = {
 }
 """The steps of `mao cluster init`, `join` and `leave`."""
 
+STEPS_OF_SCHEDULES: dict[str, tuple[str, str, str]] = {
+    "slot: due": ("before", "mao.reckoning", "_reckon_one"),
+    "slot: run made": ("after", "mao.attempting", "attempt"),
+    "slot: reckoned": ("after", "mao.reckoning", "_reckoned"),
+    "slot: recorded": ("after", "mao.reckoning", "_reckon_all"),
+    "slot: noted": ("after", "mao.reckoning", "note"),
+    "slot: to be started": ("before", "mao.ledger", "started"),
+    "slot: start recorded": ("before", "mao.running", "_launch"),
+    "slot: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
+    "slot: run ended": ("before", "mao.ending", "record"),
+    "slot: run recorded": ("after", "mao.ending", "record"),
+    "slot: over": ("after", "mao.attempting", "_after_run"),
+}
+"""The steps of a slot, from when it is due."""
+
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     if supervisors_too:
@@ -117,7 +132,9 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 
 def arm(step: str, home: str) -> None:
     """Have this process, which serves the node in `home`, kill itself at `step`."""
-    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS)[step.removeprefix("+")]
+    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS | STEPS_OF_SCHEDULES)[
+        step.removeprefix("+")
+    ]
     from mao.installation import Step  # noqa: PLC0415  # the command line does not load it
 
     owner: Any = importlib.import_module(module)

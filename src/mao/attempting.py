@@ -38,6 +38,8 @@ class Standing:
     changed: dict[str, Document] = field(default_factory=dict)
 
     def put(self, slot: Slot, *runs: Run) -> None:
+        if self.live.get(slot.key) == slot:
+            return
         if slot.over:
             self.live.pop(slot.key, None)
         else:
@@ -116,6 +118,8 @@ def _bring_on_waiting(node: LocalNode, standing: Standing, slot: Slot, present: 
 
 
 def _cancel(node: LocalNode, run_id: str) -> None:
+    if running.find_run(node, run_id).cancel_requested:
+        return  # to ask again would wake the daemon, which would ask again
     try:
         running.request_cancel(node, run_id)
     except RunEnded:

@@ -29,16 +29,24 @@ _MOST_SCHEDULES = 100
 """Reckoned at once: each of their locks is held until what became of them is stored."""
 _AFTER_BUG = timedelta(seconds=10)
 _INSTANT = timedelta(milliseconds=1)
+_LONGEST_DELAY = timedelta(days=40)
+"""By which a spread may have a slot due after its planned moment, but for rules that are due less than once a month."""
 
 
 def begin(node: LocalNode, present: datetime) -> None:
     """Note when each schedule is due next; a clock that was set back is found here."""
     for schedule in node.store.schedules(ScheduleState.ACTIVE, ScheduleState.PAUSED):
         with node.locked("schedule", schedule.id):
-            current = node.store.schedule(schedule.id) or schedule
-            if current.reckoned_until > present + ON_TIME:
-                current = _set_back(node, current, present)
-            note(node, current)
+            if current := _current(node, schedule.id, present):
+                note(node, current)
+
+
+def _current(node: LocalNode, schedule_id: str, present: datetime) -> Schedule | None:
+    """The schedule, reckoned no further than the clock says."""
+    schedule = node.store.schedule(schedule_id)
+    if schedule is None or schedule.reckoned_until <= present + ON_TIME:
+        return schedule
+    return _set_back(node, schedule, present)
 
 
 def _set_back(node: LocalNode, schedule: Schedule, present: datetime) -> Schedule:
@@ -47,16 +55,15 @@ def _set_back(node: LocalNode, schedule: Schedule, present: datetime) -> Schedul
     Those for which something ran stay: they will not be run again. A clock that was ahead by less than `ON_TIME` does
     no harm: its slots have their outcome, and nothing happens until it is past them again.
     """
-    bodies = node.store.bodies("slot", after=slot_key(schedule.id, present), before=f"{schedule.id}~")
+    earliest = present - (_LONGEST_DELAY if schedule.spread else timedelta(0))
+    bodies = node.store.bodies("slot", after=slot_key(schedule.id, earliest), before=f"{schedule.id}~")
     slots = [Slot.model_validate_json(body) for _, body in bodies]
     ahead = [slot for slot in slots if slot.due_at > present + ON_TIME]
     log.warning("the clock was set back: %d slots of schedule %s are still to come", len(ahead), schedule.id)
-    until = min((slot.planned - _INSTANT for slot in ahead), default=present)
+    until = min([present, *(slot.planned - _INSTANT for slot in ahead)])
     schedule = schedule.model_copy(update={"reckoned_until": until})
     node.store.save(schedule)  # first: a slot that is still there when its time comes is not made again
-    for slot in ahead:
-        if not slot.runs:
-            node.store.remove(slot)
+    node.store.remove(*(slot for slot in ahead if slot.over and not slot.runs))
     return schedule
 
 
@@ -104,7 +111,7 @@ def _tried(node: LocalNode, schedule_id: str, live: dict[str, Slot], present: da
 
 
 def _reckoned(node: LocalNode, schedule_id: str, live: dict[str, Slot], present: datetime) -> Standing | None:
-    schedule = node.store.schedule(schedule_id)
+    schedule = _current(node, schedule_id, present)
     if schedule is None:
         node.agenda.put(schedule_id, None)
         return None

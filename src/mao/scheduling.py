@@ -133,7 +133,9 @@ def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Sched
     """
 
     def edited(schedule: Schedule, present: datetime) -> list[Document]:
-        new = _checked(node, schedule.model_dump() | changes | {"reckoned_until": present})
+        new = _checked(
+            node, schedule.model_dump() | changes | {"reckoned_until": max(present, schedule.reckoned_until)}
+        )
         return [*_undue(node, schedule, present, "the schedule was changed before it was due"), new]
 
     return _changed(node, schedule_id, edited)
@@ -167,7 +169,7 @@ def remove(node: LocalNode, schedule_id: str) -> Schedule:
     """
 
     def removed(schedule: Schedule, present: datetime) -> list[Document]:
-        change = {"state": ScheduleState.REMOVED, "reckoned_until": present}
+        change = {"state": ScheduleState.REMOVED, "reckoned_until": max(present, schedule.reckoned_until)}
         undue = _undue(node, schedule, present, "the schedule was removed before it was due")
         return [*undue, schedule.model_copy(update=change)]
 

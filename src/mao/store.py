@@ -99,10 +99,11 @@ class Store:
                 self.remember(request)
         self._notify()
 
-    def remove(self, document: Document) -> None:
-        """Forget a document; that it is gone stays in the feed of events."""
+    def remove(self, *documents: Document) -> None:
+        """Forget documents; that they are gone stays in the feed of events."""
         with self._file.transaction():
-            self._write(columns_of(document)._replace(live=False, state=_GONE), None)
+            for document in documents:
+                self._write(columns_of(document)._replace(live=False, state=_GONE), None)
         self._notify()
 
     def _write(self, columns: Columns, body: str | None) -> None:

@@ -23,7 +23,7 @@ _SPREADS = ("offset", "uniform", "poisson")
 _NONE = "none"
 
 _FIRINGS: dict[str, Callable[[Any], str]] = {
-    "PLANNED": lambda firing: firing["local"].replace("T", " "),
+    "PLANNED": lambda firing: firing["local"],
     "DUE": lambda firing: moment(firing["due_at"]),
     "NOTE": lambda firing: firing["note"] or "",
 }

@@ -5,21 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
-from mao import scheduling
-from mao.rule import Rule
+from mao import scheduling, timetable
 from mao.schedule import Outcome, Schedule, ScheduleState, Slot, slot_key
-from mao.timetable import Timetable
-from mao.values import Moment, Value, now, rfc3339, since
+from mao.timetable import Preview, Timetable
+from mao.values import Moment, Value, rfc3339, since
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
@@ -41,7 +38,6 @@ _TROUBLED = (
     Outcome.SKIPPED_LATE,
     Outcome.SKIPPED_OVERLAP,
 )
-_NEVER = datetime.max.replace(tzinfo=UTC)
 _AT_ONCE = 500
 """Slots that are read from the store at once."""
 _PAST_ALL = "~"
@@ -97,65 +93,46 @@ class Ledger:
         )
 
 
-class NextSlot(Value):
-    """A moment at which a rule is due."""
-
-    planned: Moment
-    """What the rule says."""
-    local: str
-    """Likewise, by the clocks of its time zone (RFC 3339)."""
-    due_at: Moment
-    """`planned`, and what the spread adds."""
-    note: str | None
-    """What daylight saving time does to it."""
+Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
 
 
-def _preview(schedule: Schedule, count: int) -> Response:
-    zone = ZoneInfo(schedule.timezone)
-    firings = islice(Timetable(schedule).firings(schedule.reckoned_until, _NEVER), count)
-    listed = [
-        NextSlot(
-            planned=firing.planned,
-            local=firing.planned.astimezone(zone).isoformat(),
-            due_at=firing.due,
-            note=None,
-        )
-        for firing in firings
-    ]
-    return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in listed), count))
+def _next(schedule: Schedule, count: int) -> Response:
+    """The next slots of a schedule, on one page."""
+    found = timetable.preview(Timetable(schedule), schedule.reckoned_until, count)
+    return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
 
 
-Count = Annotated[int, Query(ge=1, le=1000, description="So many of them.")]
-
-
-@router.get("/preview", responses={200: {"model": Page[NextSlot]}})
+@router.get("/preview", responses={200: {"model": Page[Preview]}})
 def preview_rule(
+    node: Node,
     cron: Annotated[str, Query(description="As of a schedule.")],
-    timezone: Annotated[str, Query(description="The IANA time zone.")] = "UTC",
+    timezone: Annotated[str, Query(description="The IANA time zone that it goes by.")] = "UTC",
     count: Count = 10,
 ) -> Response:
-    """When a rule would be due next that is no schedule yet."""
-    Rule.parse(cron, timezone)
-    present = now()
+    """When a rule would be due next that is no schedule yet, and what daylight saving time does to it."""
+    present, name = node.clock(), node.config.node
     schedule = Schedule(
         id="preview",
         tool="preview",
-        command="",
+        command="preview",
         arguments=[],
         cron=cron,
         timezone=timezone,
-        node="preview",
+        node=name,
         created_at=present,
         changed_at=present,
         reckoned_until=present,
     )
-    return _preview(schedule, count)
+    return _next(schedule, count)
 
 
-@router.get("/{schedule_id}/preview", responses={200: {"model": Page[NextSlot]}})
+@router.get("/{schedule_id}/preview", responses={200: {"model": Page[Preview]}})
 def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
-    """When a schedule is due next."""
-    return _preview(scheduling.find_schedule(node, schedule_id), count)
+    """When a schedule is due next, and what daylight saving time does to it; never if it was removed."""
+    schedule = scheduling.find_schedule(node, schedule_id)
+    if schedule.state is ScheduleState.REMOVED:
+        return encoded(page((), count))
+    return _next(schedule, count)
 
 
 class Troubled(Value):
@@ -180,7 +157,7 @@ class Summary(Value):
 @router.get("/summary")
 def summary(node: Node) -> Summary:
     """How many schedules there are by state, and how many of their slots of the last day were troubled."""
-    begin = now() - _DAY
+    begin = node.clock() - _DAY
     schedules = node.store.schedules(*LASTING)
     troubled = [
         Troubled(schedule=known.id, tool=known.tool, command=known.command, outcome=outcome, slots=slots)
