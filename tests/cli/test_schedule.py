@@ -158,7 +158,7 @@ def test_the_ledger_is_csv_for_other_programs(place: Place) -> None:
 
 def test_rules_and_schedules_are_previewed(place: Place) -> None:
     rule = place.mao.json("schedule", "preview", "--cron", "0 6 * * *", "--timezone", "Asia/Tokyo", "--count", "3")
-    assert [firing["local"][10:] for firing in rule] == ["T06:00:00+09:00"] * 3
+    assert [firing["local"][10:] for firing in rule] == [" 06:00:00 JST (+09:00)"] * 3
     schedule = added(place)
     head, *lines = place.mao.ok("schedule", "preview", schedule).stdout.splitlines()
     assert (head.split(), len(lines)) == (["PLANNED", "DUE", "NOTE"], 10)
