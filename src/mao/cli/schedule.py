@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from mao.cli.asking import Client
     from mao.cli.output import Output
 
-_MORE = {
+_COMMANDS = {
     "add": "mao.cli.planning:add",
+    "list": "mao.cli.schedule:list_schedules",
+    "show": "mao.cli.schedule:show",
     "edit": "mao.cli.planning:edit",
+    "pause": "mao.cli.schedule:pause",
+    "resume": "mao.cli.schedule:resume",
+    "remove": "mao.cli.schedule:remove",
     "preview": "mao.cli.planning:preview",
+    "slots": "mao.cli.schedule:slots",
     "backfill": "mao.cli.planning:backfill",
 }
 _OUTCOMES = (
@@ -88,12 +94,12 @@ def _last(slot: Any) -> str:
     return f"{outcome_of(slot)}, {moment(slot['planned'])}" if slot else ""
 
 
-@click.group(cls=LazyGroup, lazy=_MORE)
+@click.group(cls=LazyGroup, lazy=_COMMANDS)
 def schedule() -> None:
     """Start runs by a rule, and see what became of each moment at which they were due."""
 
 
-@schedule.command("list")
+@click.command("list")
 @click.option("--tool", help="Schedules of this tool.", shell_complete=complete("/installations", "tool"))
 @click.option("--state", type=click.Choice(["active", "paused", "removed"]), help="Schedules in this state.")
 @asks_node
@@ -103,7 +109,7 @@ def list_schedules(client: Client, output: Output, **filters: Any) -> None:
     output.values(client.pages("/schedules", **filters), _COLUMNS, none)
 
 
-@schedule.command()
+@click.command()
 @schedule_argument
 @asks_node
 def show(client: Client, output: Output, schedule_id: str) -> None:
@@ -141,7 +147,7 @@ def _arguments(arguments: Any) -> str:
     return "\n".join(map(repr, arguments)) or "none"
 
 
-@schedule.command()
+@click.command()
 @schedule_argument
 @click.option("--outcome", type=click.Choice(_OUTCOMES), help="Slots with this outcome, or without one yet.")
 @click.option("--since", metavar="DAY|MOMENT", help="Slots planned from then on; days are in UTC.")
@@ -163,7 +169,7 @@ def slots(client: Client, output: Output, schedule_id: str, limit: int | None, *
     output.newest(found, _SLOT_COLUMNS, none, limit)
 
 
-@schedule.command()
+@click.command()
 @schedule_argument
 @click.option("--note", help="Why; slots that are due meanwhile tell it.")
 @asks_node
@@ -174,7 +180,7 @@ def pause(client: Client, output: Output, schedule_id: str, note: str | None) ->
     _told(output, paused, f"Paused. What is due meanwhile is recorded, and not started. {resumes} ends that.")
 
 
-@schedule.command()
+@click.command()
 @schedule_argument
 @asks_node
 def resume(client: Client, output: Output, schedule_id: str) -> None:
@@ -183,7 +189,7 @@ def resume(client: Client, output: Output, schedule_id: str) -> None:
     _told(output, resumed, f"Resumed. It is due next at {moment(resumed['next_at'])}.")
 
 
-@schedule.command()
+@click.command()
 @schedule_argument
 @asks_node
 def remove(client: Client, output: Output, schedule_id: str) -> None:

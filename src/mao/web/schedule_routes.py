@@ -69,6 +69,9 @@ class Pause(BaseModel):
     note: Annotated[str, Field(max_length=500)] | None = None
 
 
+_FOR_NO_REASON = Pause()
+
+
 class Span(BaseModel):
     """The first and the last moment for which there are to be runs."""
 
@@ -177,10 +180,10 @@ def remove(node: Node, schedule_id: str, if_match: IfMatch) -> None:
 
 
 @router.post("/{schedule_id}/pause", responses={200: {"model": ShownSchedule}})
-def pause(node: Node, schedule_id: str, if_match: IfMatch, why: Pause | None = None) -> Response:
+def pause(node: Node, schedule_id: str, if_match: IfMatch, why: Pause = _FOR_NO_REASON) -> Response:
     """Start nothing until it is resumed: slots that are due meanwhile are recorded as `paused`, with the note."""
     with _unchanged(node, schedule_id, if_match):
-        return _one(node, scheduling.pause(node, schedule_id, why.note if why else None))
+        return _one(node, scheduling.pause(node, schedule_id, why.note))
 
 
 @router.post("/{schedule_id}/resume", responses={200: {"model": ShownSchedule}})
