@@ -136,7 +136,8 @@ def _lines(schedule: Any) -> Iterator[tuple[str, str]]:
             "retries",
             f"{schedule['retries']}, the first after {seconds(schedule['retry_pause'])}, then twice as long",
         )
-    yield "node", "any that has the tool, one at a time" if schedule["anywhere"] else schedule["node"]
+    anywhere = f"any of the cluster that has the tool; added by {schedule['node']}"
+    yield "node", anywhere if schedule["anywhere"] else schedule["node"]
     yield "added", moment(schedule["created_at"])
     yield "changed", moment(schedule["changed_at"])
 
