@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "change.py": "test_changing.py",
     "daemon.py": "test_crashes.py",
     "cli/demo_cluster.py": "cli/test_demo.py",
+    "cli/planning.py": "cli/test_schedule.py",
     "cli/stage.py": "cli/test_demo.py",
     "cluster_directory.py": "test_clustering.py",
     "definition_schema.py": "test_definition.py",
