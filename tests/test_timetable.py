@@ -77,7 +77,9 @@ def test_a_schedule_of_the_cluster_is_due_at_the_same_moment_on_every_node() -> 
 
 def test_another_process_draws_the_same() -> None:
     program = "from test_timetable import *; print(delays(3, SpreadKind.POISSON, 60))"
-    told = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, check=True, capture_output=True, text=True
+    )
     assert told.stdout.strip() == str(delays(3, SpreadKind.POISSON, 60))
 
 
