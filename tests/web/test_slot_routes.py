@@ -85,7 +85,9 @@ def test_the_ledger_comes_in_pages(node: Serving, ledger: str, order: str) -> No
     assert second["next_page_token"] is None
 
 
-@pytest.mark.parametrize("query", ["outcome=perhaps", "since=yesterday", "until=2026-13-01", "order=odd"])
+@pytest.mark.parametrize(
+    "query", ["outcome=perhaps", "since=yesterday", "until=2026-13-01", "order=odd", "until=9999-12-31T23:00:00-05:00"]
+)
 def test_a_filter_that_is_none_is_refused(node: Serving, ledger: str, query: str) -> None:
     assert node.request("GET", f"/api/v1/schedules/{ledger}/slots?{query}").json["code"] == "bad-body"
 
