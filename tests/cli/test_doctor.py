@@ -55,7 +55,11 @@ def test_slots_that_were_troubled_of_late_are_told_with_what_to_do(own_place: Pl
     assert found(own_place, 0)["schedules"]["found"] == "0 schedules"
     own_place.mao.ok("schedule", "pause", own_place.mao.ok(*add, "monthly").stdout.strip())
     schedule = own_place.mao.ok(*add, EVERY_SECOND).stdout.strip()
+    own_place.mao.ok("schedule", "pause", schedule)
+    for run in own_place.node.api("GET", "/runs")["items"]:
+        own_place.node.ended(run)
     own_place.mao.ok("tool", "remove", "probe")
+    own_place.mao.ok("schedule", "resume", schedule)
     own_place.node.slots(schedule, "tool-missing")
     own_place.mao.ok("schedule", "pause", schedule)
 

@@ -131,7 +131,7 @@ def remove(client: Client, output: Output, tool: str) -> None:
 
 def _tell_schedules(client: Client, tool: str) -> None:
     """Say which schedules have nothing to start any more."""
-    left = [schedule["id"] for schedule in client.pages("/schedules", tool=tool)]
+    left = [known["id"] for known in client.pages("/schedules", tool=tool) if not known["anywhere"]]
     if left:
         say(
             f"It has {count(len(left), 'schedule')}, with nothing to start until it is installed again: slots get the"
