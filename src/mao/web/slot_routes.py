@@ -98,8 +98,9 @@ Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
 
 
 def _next(schedule: Schedule, count: int) -> Response:
-    """The next slots of a schedule, on one page."""
-    found = timetable.preview(Timetable(schedule), schedule.reckoned_until, count)
+    """The next slots of a schedule, on one page; none if it was removed."""
+    first = scheduling.next_firing(schedule)
+    found = timetable.preview(Timetable(schedule), first.planned - _INSTANT, count) if first else []
     return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
 
 
@@ -130,10 +131,7 @@ def preview_rule(
 @router.get("/{schedule_id}/preview", responses={200: {"model": Page[Preview]}})
 def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
     """When a schedule is due next, and what daylight saving time does to it; never if it was removed."""
-    schedule = scheduling.find_schedule(node, schedule_id)
-    if schedule.state is ScheduleState.REMOVED:
-        return encoded(page((), count))
-    return _next(schedule, count)
+    return _next(scheduling.find_schedule(node, schedule_id), count)
 
 
 class Troubled(Value):
