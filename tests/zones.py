@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise, product
@@ -46,8 +47,8 @@ def written(transitions: dict[str, list[Transition]]) -> str:
 
 def offset_at(transitions: list[Transition], moment: datetime) -> timedelta:
     """How far the clocks are ahead of UTC; before the first transition as after the second."""
-    past = [offset for at, offset in transitions if at <= moment]
-    return timedelta(seconds=past[-1] if past else transitions[1][1])
+    past = bisect_right(transitions, moment, key=lambda transition: transition[0])
+    return timedelta(seconds=transitions[past - 1 if past else 1][1])
 
 
 def due(transitions: list[Transition], cron: str, first: datetime, last: datetime) -> list[datetime]:
@@ -61,7 +62,8 @@ def due(transitions: list[Transition], cron: str, first: datetime, last: datetim
     for minute, local in shown.items():
         instants.setdefault(local, minute)  # the first time that clocks show it
     found = set()
-    days = sorted({local.replace(hour=0, minute=0) for local in shown.values()})
+    begun = min(instants).replace(hour=0, minute=0)
+    days = [begun + timedelta(days=n) for n in range((max(instants) - begun).days + 1)]  # also one that is left out
     for day, hour, minute_of in product(days, _set(fields, 1), _set(fields, 0)):
         wanted = day.replace(hour=hour, minute=minute_of)
         while _matches_day(fields, day) and wanted not in instants and min(instants) < wanted < max(instants):
