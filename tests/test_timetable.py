@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,15 @@ def test_poisson_delays_have_their_mean_and_no_memory() -> None:
     assert 56 < sum(drawn) / 4000 < 64
     assert 1350 < len(beyond) < 1590  # 4000 / e
     assert 54 < sum(delay - 60 for delay in beyond) / len(beyond) < 66
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [(SpreadKind.UNIFORM, 5000), (SpreadKind.POISSON, 5000)])
+def test_a_spread_longer_than_the_period_is_fitted_into_it(kind: SpreadKind, seconds: float) -> None:
+    drawn = sorted(delays(4000, kind, seconds))
+    within = -math.expm1(-3600 / seconds)
+    for number, delay in enumerate(drawn):
+        share = delay / 3600 if kind is SpreadKind.UNIFORM else -math.expm1(-delay / seconds) / within
+        assert abs(number / 4000 - share) < 0.026  # Kolmogorov-Smirnov: 1.63 / sqrt(4000) for one in a hundred
 
 
 @pytest.mark.parametrize("kind", list(SpreadKind))
