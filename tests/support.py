@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -156,11 +157,16 @@ def fill(disk: Path, leave: int = 0) -> Path:
             return ballast
 
 
+_CHANCE = random.SystemRandom()  # tests run side by side, and must not draw the same
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine at which nothing listens: one of those that connections are not given (ip(7))."""
+    while True:
+        port = _CHANCE.randrange(10_000, 32_768)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
