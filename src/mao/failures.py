@@ -11,9 +11,11 @@ from mao.errors import (
     MaoError,
     OutsideFailed,
     PathClash,
+    RegistryUnavailable,
     RemoteRefused,
     RemoteRewritten,
     RemoteUnreachable,
+    SlotTaken,
 )
 from mao.retry import AWAY, MENDED_BY_SOMEBODY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Retry
 
@@ -245,6 +247,20 @@ FAILURES = (
         "The run wrote a file where the dataset has a folder, or the reverse.",
         "Rename the one in the dataset, and change the tool.",
         error=PathClash,
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "registry-unavailable",
+        "The run is of a schedule of the cluster, and the registry is away, which says whose data its slot has.",
+        "Nothing; if it lasts, see what `mao cluster status` says.",
+        error=RegistryUnavailable,
+        retry=AWAY,
+    ),
+    Failure(
+        "slot-taken",
+        "The run is of a schedule of the cluster, and the registry, set back perhaps, gives its slot to another run.",
+        "Look at both runs. Ask for this one to be published, if its data is to be in the dataset, too.",
+        error=SlotTaken,
         retry=ONLY_WHEN_ASKED,
     ),
 )
