@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from conftest import settings
 from mao import reckoning, scheduling
 from mao.local_node import LocalNode, opened
 from mao.rule import Rule
 from mao.run import Run, RunState
 from mao.schedule import STARTED, Overlap, Schedule, Slot
 from mao.scheduling import Plan
-from scheduled import settings
 from support import ServedNode, commit, tool_files, trailers
 
 if TYPE_CHECKING:

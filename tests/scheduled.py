@@ -39,8 +39,11 @@ class Place:
             self.install()
         reckoning.begin(self.node, self.present)
 
-    def install(self) -> None:
-        definition = load(tool_files("file:///nowhere/data.git", more=self.more)["mao.yaml"])
+    def install(self, arguments: str | None = None) -> None:
+        text = tool_files("file:///nowhere/data.git", more=self.more, arguments={"Write": 0 if arguments else 2})[
+            "mao.yaml"
+        ]
+        definition = load(text.rstrip() + (f"\n    Arguments: {arguments}\n" if arguments else "\n"))
         attempt = Attempt(
             id="1",
             commit="c" * 40,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -246,10 +247,10 @@ class ServedNode:
         assert self.process is not None
         own = [self.process.pid, *(p.pid for p in psutil.Process(self.process.pid).children(recursive=True))]
         own += [pid for pid in supervisors(self.home) if pid not in own]
-        for pid in own:
-            os.kill(pid, signal.SIGSTOP)
-        for pid in own:
-            os.kill(pid, signal.SIGKILL)
+        for ending in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in own:
+                with contextlib.suppress(ProcessLookupError):  # a supervisor whose run has just ended
+                    os.kill(pid, ending)
         self.process.wait()
 
     def stop(self) -> None:

@@ -101,6 +101,8 @@ def test_each_slot_has_one_outcome_and_one_run_at_most_whatever_happens(
             expected.follow(scheduling.find_schedule(place.node, schedule.id))
         place.look()
         expected.follow(scheduling.find_schedule(place.node, schedule.id))
+        scheduling.pause(place.node, schedule.id)  # what failed is not tried again
+        expected.follow(scheduling.find_schedule(place.node, schedule.id))
         for _ in range(40):  # until nothing goes on any more
             place.run_all()
             place.look()
