@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 from conftest import settings
 from mao import sharing
 from mao.catalogue import SLOTS
 from mao.local_node import LocalNode, opened
-from mao.schedule import STARTED, Outcome, Overlap, Schedule, ScheduleState, Slot
+from mao.schedule import STARTED, Overlap, Schedule, Slot
 from mao.store import Store
 from mao.timetable import Timetable
 from mao.values import now
@@ -56,12 +56,11 @@ class Shared:
 
     def held(self) -> list[Slot]:
         """Its slots in the registry, oldest first."""
-        found = [
+        return [
             Slot.model_validate(entry.value)
             for key, entry in sorted(self.cluster.held().items())
             if key.startswith(f"{SLOTS}{self.schedule.id}/")
         ]
-        return found
 
     def ledger(self, node: PlacedNode) -> list[Slot]:
         """Its slots in the ledger of a node."""
@@ -105,13 +104,49 @@ class Shared:
     def longest_gap(self) -> float:
         """Seconds at most between two slots that were started, one after the other."""
         slots = sorted(each.slot for each in self.started())
-        return max((later - slot).total_seconds() for slot, later in zip(slots, slots[1:], strict=False))
+        return max((later - slot).total_seconds() for slot, later in pairwise(slots))
+
+    def delays(self) -> list[float]:
+        """Seconds from when each slot was due to when its run was started, in order."""
+        ledger = self.ledger(self.cluster.nodes[0])
+        return sorted((slot.started_at - slot.due_at).total_seconds() for slot in ledger if slot.started_at)
 
     def check_published(self) -> int:
-        """Assert that the branch has each slot once; how many it has."""
+        """Assert that the branch has each slot that ran, once; how many it has."""
+        ran = {slot.runs[0] for slot in self.ledger(self.cluster.nodes[0]) if slot.outcome in STARTED}
+        eventually(lambda: ran <= set(trailers(self.cluster.remote, "MAO-Run")), "what ran is published")
         published = Counter(trailers(self.cluster.remote, "MAO-Slot"))
         assert max(published.values(), default=1) == 1, f"slots were published twice: {published.most_common(3)}"
         return len(published)
+
+
+def kill_in_turn(cluster: Cluster, seconds: float, pause: float) -> Counter[str]:
+    """kill -9 of a node, of the leader of etcd, of the next node...; each begins again before the next one is killed.
+
+    Args:
+        cluster: of three nodes and three members.
+        seconds: for which it is done.
+        pause: seconds that each stays away, and then until the next one is killed.
+    """
+    killed: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    for node in cycle(cluster.nodes):
+        for what in (node, None):
+            if time.monotonic() >= end:
+                return killed
+            if what is None:
+                leader = cluster.etcd.leader()
+                cluster.etcd.kill(leader)
+                time.sleep(pause)
+                cluster.etcd.restart(leader)
+                killed["leader of etcd"] += 1
+            else:
+                what.kill()
+                time.sleep(pause)
+                what.start()
+                killed["node"] += 1
+            time.sleep(pause)
+    raise AssertionError
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,11 @@ from mao.ranking import has_tool, live_nodes, ranked
 from mao.reckoning import latest, own_limit, slot_of
 from mao.registry import Edit
 from mao.run import FAILED, Run, RunState
-from mao.schedule import LONGEST_SPREAD, STARTED, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
+from mao.schedule import STARTED, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from mao.agreeing import Look
     from mao.local_node import LocalNode
@@ -144,11 +143,11 @@ class Looking:
 
     def _due(self) -> Iterator[Firing]:
         """The slots that are due and not known to have their outcome."""
-        table, ended = Timetable(self._schedule), self._schedule.changed_at
+        table = Timetable(self._schedule)
         if self._schedule.state is not ScheduleState.REMOVED:
             return table.firings(self._standing.until, self._present)
-        last = ended + timedelta(seconds=LONGEST_SPREAD)
-        return takewhile(lambda firing: firing.planned <= ended, table.firings(self._standing.until, last))
+        firings = table.firings(self._standing.until, datetime.max.replace(tzinfo=UTC))
+        return takewhile(lambda firing: firing.planned <= self._schedule.changed_at, firings)
 
     def _wake_for_next(self, firings: list[Firing]) -> None:
         if len(firings) == _MOST_SLOTS:
@@ -173,7 +172,7 @@ class Looking:
         kept = slot.model_copy(update={"over": True})  # nothing is to be done about it by what reckons this node's own
         if self._node.store.body("slot", slot.key) != body_of(kept):
             self._ledger.append(kept)
-        if slot.outcome in STARTED and not slot.over:
+        if slot.outcome in STARTED and not slot.over and slot.planned not in self._standing.started:
             self._standing.started.add(slot.planned)
             self._see_started(slot.planned)
 
@@ -191,21 +190,19 @@ class Looking:
             self._put(slot.model_copy(update={"over": True}), entry.revision)
 
     def _see_claimed(self, firing: Firing, slot: Slot, revision: int) -> None:
-        self._going_on = True
-        if slot.node.lower() != self._name:
-            return
-        run = self._run_of(slot)
+        own = slot.node.lower() == self._name
+        run = self._run_of(slot) if own else None
         if run is not None and run.state is RunState.QUEUED:
             run = self._see_queued(slot, run)
-        if run is None:  # claimed just before a kill, or it was not known whether it was
+        if own and run is None:  # claimed just before a kill, or it was not known whether it was
             self._bring_on(firing, revision)
-        elif run.started_at is None and run.state in FAILED:
-            late = slot.start_by is not None and (run.finished_at or self._present) > slot.start_by
-            outcome = Outcome.TOOL_MISSING if run.state is RunState.FAILED else Outcome.CANCELLED
-            outcome = Outcome.SKIPPED_LATE if late else outcome
+        elif run is not None and run.started_at is None and run.state in FAILED:
+            outcome = Outcome.CANCELLED if run.cancel_requested else Outcome.SKIPPED_LATE
+            outcome = Outcome.TOOL_MISSING if run.state is RunState.FAILED else outcome
             self._put(slot.settled(outcome, self._present, run.reason, over=True), revision)
         else:
-            self._standing.own.add(run.id)
+            self._going_on = True
+            self._standing.own |= {run.id} if run else set()
 
     def _run_of(self, slot: Slot) -> Run | None:
         return self._node.store.run(slot.runs[-1]) if slot.runs else None
@@ -262,11 +259,12 @@ class Looking:
         known = self._node.store.slot(schedule.id, firing.planned)
         if known is not None and known.outcome is not None:  # the registry was set back, and does not have it any more
             return known
-        if schedule.state is ScheduleState.REMOVED:
+        too_late = firing.due + latest(firing, self._limit)
+        if schedule.state is ScheduleState.REMOVED and too_late > schedule.changed_at:
             return slot.settled(Outcome.CANCELLED, present, "the schedule was removed", over=True)
         if schedule.state is ScheduleState.PAUSED and firing.due > schedule.changed_at:
             return slot.settled(Outcome.PAUSED, present, schedule.note, over=True)
-        if present > firing.due + latest(firing, self._limit):
+        if present > too_late:
             return self._late(slot)
         if schedule.overlap is Overlap.SKIP and self._going_on:
             return slot.settled(Outcome.SKIPPED_OVERLAP, present, "a run of the schedule was still going on", over=True)
