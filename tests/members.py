@@ -123,3 +123,13 @@ def member(
             yield Member(node)
         finally:
             announcement.stop()
+
+
+def looks(clock: Clock, *members: Member) -> None:
+    """All have had their turn."""
+    for _ in range(len(members) + 1):
+        for each in members:
+            each.look()
+        clock.passes(seconds=1.1)
+    for each in members:
+        each.look()

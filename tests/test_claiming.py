@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,44 +15,17 @@ from mao.errors import SlotTaken
 from mao.registry import Edit
 from mao.run import RunState
 from mao.schedule import Outcome, Overlap
-from members import Clock, Member, member
+from members import looks
 from namespaces import Loopback
 from support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from etcd_cluster import EtcdCluster
+    from members import Clock, Member
 
 ONE_HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def join(tmp_path: Path, etcd: EtcdCluster, clock: Clock) -> Iterator[Callable[..., Member]]:
-    """Have a node in the cluster: `join("alpha")`."""
-    etcd.empty()
-    with ExitStack() as closing:
-
-        def joined(name: str, **more: Any) -> Member:
-            return closing.enter_context(member(tmp_path / name, etcd, clock, **more))
-
-        yield joined
-
-
-def looks(clock: Clock, *members: Member) -> None:
-    """All have had their turn."""
-    for _ in range(len(members) + 1):
-        for each in members:
-            each.look()
-        clock.passes(seconds=1.1)
-    for each in members:
-        each.look()
 
 
 def test_no_slot_is_lost_or_run_twice_while_nodes_and_leaders_are_killed_in_turn(tmp_path: Path) -> None:
