@@ -1,12 +1,12 @@
-"""A schedule of a cluster while its nodes and the leader of its etcd are killed in turn: each slot once.
+"""A schedule of a cluster while its nodes and the leader of its etcd fail in turn: each slot once.
 
     python benchmarks/cluster_schedules.py [--minutes N] [--pause SECONDS]
 
 Three nodes, three members of etcd, leases of three seconds, and a schedule that is due every second. A node is killed
-(kill -9), begins again after a pause, then the leader of etcd, then the next node, and so on. In the end it is checked
-that the ledgers of all nodes have one and the same outcome for every slot, and that no slot was run twice: by what the
-tool wrote outside of all that belongs to MAO, and by the commits of the dataset. If not, it ends with an error, and
-leaves its folder behind.
+(kill -9), then the leader of etcd, then the next node stands still until its lease has ended, and so on; each is mended
+before the next one fails. In the end it is checked that the ledgers of all nodes have one and the same outcome for
+every slot, and that no slot was run twice: by what the tool wrote outside of all that belongs to MAO, and by the
+commits of the dataset. If not, it ends with an error, and leaves its folder behind.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from anywhere import NOTE, kill_in_turn, shared
+from anywhere import NOTE, break_in_turn, shared
 from clusters import Cluster
 from mao import sharing
 from namespaces import Loopback
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Kill nodes and leaders under a schedule of a cluster.")
+    parser = argparse.ArgumentParser(description="Break nodes and leaders under a schedule of a cluster.")
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--pause", type=float, default=4.0, help="seconds that each stays away")
+    parser.add_argument("--pause", type=float, default=4.0, help="seconds that each is away")
     given = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="mao-anywhere-"))
     cluster = Cluster(work, Loopback(), inbox=True, scripts={"Note": NOTE})
@@ -38,13 +38,13 @@ def main() -> None:
         cluster.start()
         print(f"working in {work}", flush=True)
         with shared(cluster) as schedule:
-            killed = kill_in_turn(cluster, given.minutes * 60, given.pause)
+            done = break_in_turn(cluster, given.minutes * 60, given.pause)
             cluster.mend()
             until = sharing.remove(schedule.desk, schedule.schedule).changed_at
             outcomes = schedule.check(until)
             delays = schedule.delays()
             published = schedule.check_published()
-            print(f"{time.monotonic() - begun:.0f} s; killed: {_shown(killed)}")
+            print(f"{time.monotonic() - begun:.0f} s; {_shown(done)}")
             print(f"{outcomes.total()} slots, each with one outcome: {_shown(outcomes)}")
             print(f"{published} published, none twice")
             print(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import cycle, pairwise
+from itertools import count, cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 from conftest import settings
@@ -120,32 +121,33 @@ class Shared:
         return len(published)
 
 
-def kill_in_turn(cluster: Cluster, seconds: float, pause: float) -> Counter[str]:
-    """kill -9 of a node, of the leader of etcd, of the next node...; each begins again before the next one is killed.
+def break_in_turn(cluster: Cluster, seconds: float, pause: float) -> Counter[str]:
+    """Break one after the other, each mended before the next: how often what was done.
+
+    A node is killed (kill -9); the leader of etcd is; a node stands still for so long that its lease ends, and goes on.
 
     Args:
         cluster: of three nodes and three members.
         seconds: for which it is done.
-        pause: seconds that each stays away, and then until the next one is killed.
+        pause: seconds that each is away, more than a lease lasts, and then until the next one is.
     """
-    killed: Counter[str] = Counter()
+    done: Counter[str] = Counter()
     end = time.monotonic() + seconds
-    for node in cycle(cluster.nodes):
-        for what in (node, None):
-            if time.monotonic() >= end:
-                return killed
-            if what is None:
-                leader = cluster.etcd.leader()
-                cluster.etcd.kill(leader)
-                time.sleep(pause)
-                cluster.etcd.restart(leader)
-                killed["leader of etcd"] += 1
-            else:
-                what.kill()
-                time.sleep(pause)
-                what.start()
-                killed["node"] += 1
-            time.sleep(pause)
+    for number, what in zip(count(), cycle(("node killed", "leader killed", "node stopped", "leader killed"))):
+        if time.monotonic() >= end:
+            return done
+        node = cluster.nodes[number // 2 % len(cluster.nodes)]
+        leader = cluster.etcd.leader() if what == "leader killed" else None
+        if leader is not None:
+            cluster.etcd.kill(leader)
+        elif what == "node killed":
+            node.kill()
+        else:
+            node.signal(signal.SIGSTOP)
+        time.sleep(pause)
+        cluster.mend()
+        done[what] += 1
+        time.sleep(pause)
     raise AssertionError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from anywhere import NOTE, kill_in_turn, shared
+from anywhere import NOTE, break_in_turn, shared
 from clusters import Cluster
 from etcd_cluster import need_etcd
 from mao import running, scheduling, sharing
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 ONE_HOUR = timedelta(hours=1)
 
 
-def test_no_slot_is_lost_or_run_twice_while_nodes_and_leaders_are_killed_in_turn(tmp_path: Path) -> None:
+def test_no_slot_is_lost_or_run_twice_while_nodes_and_leaders_fail_in_turn(tmp_path: Path) -> None:
     need_etcd()
     cluster = Cluster(tmp_path, Loopback(), inbox=True, scripts={"Note": NOTE})
     try:
         cluster.start()
         with shared(cluster) as schedule:
-            kill_in_turn(cluster, seconds=15, pause=2)
+            break_in_turn(cluster, seconds=20, pause=3.5)
             cluster.mend()
             last = max((started.slot for started in schedule.started()), default=schedule.schedule.created_at)
             eventually(lambda: any(started.slot > last for started in schedule.started()), "slots are run again")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mao.registry import Entry
     from mao.timetable import Firing
 
-_MOST_EDITS = 100
+MOST_EDITS = 100
 _MOST_SLOTS = 1000
 """Looked at in one go: after a year of outage there may be half a million."""
 _STEP = timedelta(seconds=1)
@@ -57,18 +57,6 @@ class Standing:
     """Whether a slot that is due has no outcome."""
     own: set[str] = field(default_factory=set)
     """The ids of this node's runs among them, and of those that it has claimed a slot for."""
-
-
-def record_paused(node: LocalNode, schedule: Schedule, present: datetime) -> None:
-    """Record which slots of a paused schedule were due up to now, before it is changed: later that cannot be told."""
-    firings = Timetable(schedule).firings(schedule.reckoned_until, present)
-    missing = (
-        slot_of(node, schedule, firing).settled(Outcome.PAUSED, present, schedule.note, over=True)
-        for firing in firings
-        if firing.due > schedule.changed_at and node.mirror.get(SLOTS + slot_key(schedule.id, firing.planned)) is None
-    )
-    while batch := list(islice(missing, _MOST_EDITS)):
-        write(node, [Edit(SLOTS + slot.key, body_of(slot).encode(), 0) for slot in batch])
 
 
 def write(node: LocalNode, edits: list[Edit]) -> None:
@@ -138,8 +126,8 @@ class Looking:
     def _store(self) -> None:
         if self._ledger:
             self._node.store.save(*self._ledger)
-        for start in range(0, len(self._edits), _MOST_EDITS):
-            write(self._node, self._edits[start : start + _MOST_EDITS])
+        for start in range(0, len(self._edits), MOST_EDITS):
+            write(self._node, self._edits[start : start + MOST_EDITS])
 
     def _due(self) -> Iterator[Firing]:
         """The slots that are due and not known to have their outcome."""
@@ -250,7 +238,12 @@ class Looking:
             run = attempting.run_for(self._node, self._schedule, slot)
         except (NotInstalled, CommandNotFound, BadArguments):  # then another node may, until it is too late
             return
-        self._claim(slot.model_copy(update={"runs": (run.id,)}), run, revision)
+        at = self._claim(slot.model_copy(update={"runs": (run.id,)}), revision)
+        if at is not None:
+            self._node.store.save(run)
+            self._going_on = True
+            self._standing.own.add(run.id)
+            self._node.mirror.catch_up(at)
 
     def _without_run(self, firing: Firing) -> Slot | None:
         """The slot with its outcome, if nothing is started for it."""
@@ -288,19 +281,11 @@ class Looking:
     def _put(self, slot: Slot, revision: int) -> None:
         self._edits.append(Edit(self._key(slot.planned), body_of(slot).encode(), revision))
 
-    def _claim(self, slot: Slot, run: Run, revision: int) -> None:
-        """Have the slot's key say that this node starts `run` for it, for as long as the node lives."""
-        lease = self._node.lease
-        if lease is None or self._name not in self._names:
-            self._wake(self._present + AGAIN)
-            return
-        try:
+    def _claim(self, slot: Slot, revision: int) -> int | None:
+        """Have the slot's key say that this node starts its run, for as long as the node lives; the revision then."""
+        if self._node.lease is not None and self._name in self._names:
             edit = Edit(self._key(slot.planned), body_of(slot).encode(), revision)
-            at = self._node.registry.write(edit, lease=lease)
-        except StaleRevision:  # another node was quicker, of which the mirror tells; or the lease has ended
-            self._wake(self._present + AGAIN)
-            return
-        self._node.store.save(run)
-        self._going_on = True
-        self._standing.own.add(run.id)
-        self._node.mirror.catch_up(at)
+            with suppress(StaleRevision):  # another node was quicker, of which the mirror tells; or the lease has ended
+                return self._node.registry.write(edit, lease=self._node.lease)
+        self._wake(self._present + AGAIN)
+        return None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mao import claiming
 from mao.agreeing import check_may, check_owner, written
-from mao.catalogue import schedule_key
+from mao.catalogue import SLOTS, schedule_key
 from mao.document import body_of
 from mao.errors import BadSchedule, ScheduleEnded
+from mao.reckoning import slot_of
 from mao.registry import Edit
-from mao.schedule import Overlap, Schedule, ScheduleState
+from mao.schedule import Outcome, Overlap, Schedule, ScheduleState, slot_key
+from mao.timetable import Timetable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mao.agreeing import Look
     from mao.local_node import LocalNode
     from mao.registry import Entry
@@ -92,7 +97,7 @@ def _changed(node: LocalNode, known: Schedule, *, as_administrator: bool, **chan
 
     schedule = current(node.registry.get(schedule_key(known.id)))
     if schedule.state is ScheduleState.PAUSED:
-        claiming.record_paused(node, schedule, present)
+        _record_paused(node, schedule, present)
 
     def changed(look: Look) -> list[Edit]:
         nonlocal schedule
@@ -103,3 +108,15 @@ def _changed(node: LocalNode, known: Schedule, *, as_administrator: bool, **chan
     written(node, changed)
     node.store.save(schedule)
     return schedule
+
+
+def _record_paused(node: LocalNode, schedule: Schedule, present: datetime) -> None:
+    """Record which slots of a paused schedule were due up to now, before it is changed: later that cannot be told."""
+    firings = Timetable(schedule).firings(schedule.reckoned_until, present)
+    missing = (
+        slot_of(node, schedule, firing).settled(Outcome.PAUSED, present, schedule.note, over=True)
+        for firing in firings
+        if firing.due > schedule.changed_at and node.mirror.get(SLOTS + slot_key(schedule.id, firing.planned)) is None
+    )
+    while batch := list(islice(missing, claiming.MOST_EDITS)):
+        claiming.write(node, [Edit(SLOTS + slot.key, body_of(slot).encode(), 0) for slot in batch])
