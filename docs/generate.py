@@ -284,7 +284,7 @@ def _command(context: click.Context) -> str:
 def _option(option: click.Option) -> tuple[str, str]:
     value = "" if option.is_flag else f" {option.metavar or '|'.join(getattr(option.type, 'choices', ['VALUE']))}"
     default = f" Default: `{option.default}`." if option.show_default else ""
-    return f"`{', '.join(option.opts)}{value}`", f"{option.help}{default}"
+    return f"`{', '.join([*option.opts, *option.secondary_opts])}{value}`", f"{option.help}{default}"
 
 
 def configuration_page() -> str:

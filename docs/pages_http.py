@@ -26,6 +26,7 @@ _GROUPS = {
     "published": "What is in a dataset",
     "this node": "What is on this node",
     "runs": "Runs",
+    "schedules": "Schedules and their slots",
     "events": "Changes as they come",
     "founding": "The endpoints of the prototype",
     "operations": "For operators",
@@ -55,7 +56,7 @@ def _route(method: str, path: str, operation: dict[str, Any], schemas: dict[str,
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     fields = _fields(content["schema"], schemas) if content else []
     given = [
-        (parameter["name"], parameter["in"], bool(parameter.get("required")), _type(parameter["schema"]))
+        (parameter["name"], parameter["in"], bool(parameter.get("required")), _type(parameter["schema"], schemas))
         for parameter in operation.get("parameters", [])
     ]
     if rows := [*given, *fields]:
@@ -69,15 +70,21 @@ def _route(method: str, path: str, operation: dict[str, Any], schemas: dict[str,
 def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
     part = schemas[schema["$ref"].rpartition("/")[2]]
     return [
-        (name, "body", name in part.get("required", []), _type(about)) for name, about in part["properties"].items()
+        (name, "body", name in part.get("required", []), _type(about, schemas))
+        for name, about in part["properties"].items()
     ]
 
 
-def _type(schema: dict[str, Any]) -> str:
+def _type(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(_type(choice) for choice in schema["anyOf"] if choice.get("type") != "null")
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    kind = str(schema.get("type") or schema.get("$ref", "").rpartition("/")[2])
+        return " or ".join(_type(choice, schemas) for choice in schema["anyOf"] if choice.get("type") != "null")
     default = schema.get("default")
-    return kind if default in (None, "", []) else f"{kind}, `{json.dumps(default)}` if not given"
+    given = "" if default in (None, "", []) else f", `{json.dumps(default)}` if not given"
+    part = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"]) + given
+    if "const" in part:
+        return f"`{part['const']}`"
+    if "$ref" in schema:
+        return f"object of {', '.join(f'`{name}`' for name in part['properties'])}"
+    return f"{part.get('type', '')}{given}"

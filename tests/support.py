@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds until a test gives up waiting; it never waits longer than it must."""
 
+EVERY_SECOND = "* * * * * *"
+"""A rule whose slots a test need not wait for."""
+
 GIT_ENVIRONMENT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
@@ -298,6 +301,12 @@ class ServedNode:
     def finished(self, run: Any, state: str) -> Any:
         """The run when it is in `state`."""
         return self._wait(f"/runs/{run['id']}", lambda r: r["state"] == state)
+
+    def slots(self, schedule: str, outcome: str) -> list[Any]:
+        """The slots of a schedule that have an outcome, the newest first, when there are any."""
+        path = f"/schedules/{schedule}/slots?outcome={outcome}"
+        found: list[Any] = self._wait(path, lambda page: bool(page["items"]))["items"]
+        return found
 
     def _wait(self, path: str, condition: Callable[[Any], bool]) -> Any:
         def found() -> Any:

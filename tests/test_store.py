@@ -14,7 +14,8 @@ from mao.alarm import Alarm, AlarmKind
 from mao.definition_file import load
 from mao.installation import Attempt, Clone, CloneState, Installation, InstallationState, Step
 from mao.run import ENDED, Publication, PublicationState, Run, RunState
-from mao.store import IdempotentRequest, Store
+from mao.sqlite import SqliteFile
+from mao.store import _MIGRATIONS, IdempotentRequest, Store
 from mao.values import new_id, now
 
 if TYPE_CHECKING:
@@ -161,6 +162,24 @@ def test_documents_are_filtered(store: Store) -> None:
     assert found(tool="a", dataset="other") == []
     assert [key for key, _ in store.bodies("installation", dataset="other")] == ["probe"]
     assert store.counts("run") == {"queued": 2, "lost": 1}
+
+
+def test_documents_are_counted_between_two_keys(store: Store) -> None:
+    store.save(a_run(id="1"), a_run(id="2"), a_run(RunState.LOST, id="3"), a_run(id="4"))
+    assert store.counts("run", "1", "4") == {"queued": 1, "lost": 1}
+    assert store.counts("run", "4", "9") == {}
+
+
+def test_what_was_removed_from_an_older_store_is_not_counted(tmp_path: Path) -> None:
+    older = SqliteFile(tmp_path / "older.db", _MIGRATIONS[:1])
+    with older.transaction():
+        for seq, body in enumerate(("NULL", "'{}'")):
+            values = f"'installation', '{seq}', {seq}, 0, 'installed', NULL, NULL, {body}"
+            older.rows(f"INSERT INTO documents VALUES ({values})")  # noqa: S608  # a test's own words
+    older.close()
+    store = Store(tmp_path / "older.db")
+    assert store.counts("installation") == {"installed": 1}
+    store.close()
 
 
 def test_every_change_has_a_number_and_the_feed_tells_the_newest_of_each_document(store: Store) -> None:

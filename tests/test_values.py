@@ -93,8 +93,21 @@ def test_a_day_or_a_moment_says_since_when(text: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "lately", "2026-13-01", "2026-11-01T06:00", "2026-11-01 06:00:00Z", "1969-12-31", "20261101", 5, None]
+    "text",
+    [
+        "",
+        "lately",
+        "2026-13-01",
+        "2026-11-01T06:00",
+        "2026-11-01 06:00:00Z",
+        "1969-12-31",
+        "20261101",
+        "9999-12-31T23:00:00-05:00",
+        "0001-01-01T00:00:00+05:00",
+        5,
+        None,
+    ],
 )
 def test_anything_else_is_no_date(text: object) -> None:
-    with pytest.raises(ValueError, match=r"day|dates|month"):
+    with pytest.raises(ValueError, match=r"day|dates|month|years"):
         since(text)

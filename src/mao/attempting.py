@@ -163,7 +163,7 @@ def run_for(node: LocalNode, schedule: Schedule, slot: Slot) -> Run:
     run, secrets = running.queued(node, wish, new_id())
     if secrets:
         raise BadArguments(
-            f"An argument of '{schedule.command}' is a secret, and a schedule would have to keep it. Give it to the tool"
-            " through the node's environment (runs.pass_environment) instead."
+            f"An argument of '{schedule.command}' is a secret, and a schedule would have to keep it. Give it to the"
+            " tool through the node's environment (runs.pass_environment) instead."
         )
     return run

@@ -75,6 +75,8 @@ class Daemon:
         self._guard = threading.Lock()
         # Pushes and clones may hang for minutes; what is local must not wait for them.
         self._local = ThreadPoolExecutor(16, thread_name_prefix="local")
+        # Nor must the next slot wait for the runs of the one before it to be started.
+        self._schedules = ThreadPoolExecutor(1, thread_name_prefix="schedules")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
         self._announcement = Announcement(node)
         # Registries may take seconds to say that they are away.
@@ -112,6 +114,7 @@ class Daemon:
         self._thread.join()
         self._announcement.stop()
         self._node.git.close()
+        self._schedules.shutdown(cancel_futures=True)
         self._local.shutdown(cancel_futures=True)
         self._remote.shutdown(cancel_futures=True)
         self._shared.shutdown(cancel_futures=True)
@@ -119,10 +122,13 @@ class Daemon:
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
+            begun = time.monotonic()
             try:
                 self._look()
             except Exception:  # the boundary of the daemon: one bad look must not end all
                 log.exception("looking for what is to be done failed")
+            # Each of hundreds of runs wakes it when it starts and ends: looking must leave time for what was found.
+            self._stopping.wait(min(time.monotonic() - begun, _LOOK))
             next_look = min(self._looks.values(), default=math.inf) - time.monotonic()
             if select.select([self._wake], [], [], max(0.0, min(_LOOK, next_look, self._until_due())))[0]:
                 os.read(self._wake, 4096)
@@ -134,7 +140,7 @@ class Daemon:
 
     def _look(self) -> None:
         node = self._node
-        self._do(self._local, ("node", "schedules"), self._reckon, "schedules")
+        self._do(self._schedules, ("node", "schedules"), self._reckon, "schedules")
         installations = node.store.live_installations()
         self._look_at_runs(installations)
         for dataset in self._to_publish():

@@ -27,6 +27,7 @@ _MOST_SLOTS = 1000
 """Of one schedule, recorded at once: after a year of outage there may be half a million."""
 _MOST_SCHEDULES = 100
 """Reckoned at once: each of their locks is held until what became of them is stored."""
+_MOST_IN_A_LOOK = 10_000
 _AFTER_BUG = timedelta(seconds=10)
 _INSTANT = timedelta(milliseconds=1)
 _LONGEST_DELAY = timedelta(days=40)
@@ -77,7 +78,7 @@ def note(node: LocalNode, schedule: Schedule) -> None:
 
 def look(node: LocalNode, present: datetime) -> None:
     """Reckon all that is due, and bring on what is on its way; to be called again when something has changed."""
-    due = node.agenda.due(present, _MOST_SCHEDULES)
+    due = node.agenda.due(present, _MOST_IN_A_LOOK)
     live = {slot.schedule for slot in node.store.live_slots()}
     ids = [*due, *live.difference(due)]
     for start in range(0, len(ids), _MOST_SCHEDULES):

@@ -8,6 +8,7 @@ by the clock as it is, through the repeated hour twice. Six fields have seconds 
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -26,7 +27,7 @@ WORDS = {"daily": "0 0 * * *", "weekly": "0 0 * * 0", "monthly": "0 0 1 * *"}
 """At midnight: each day, on Sunday, on the first of the month."""
 _FIELDS, _WITH_SECONDS = 5, 6
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
+_SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,45 @@ class Rule:
 
     def after(self, moment: datetime) -> datetime | None:
         """The first moment later than `moment` at which it is due, in UTC; None if there is none for 50 years."""
-        minute = moment.replace(second=0, microsecond=0)
-        for found in CronSim(self.minutes, (minute - _SECOND).astimezone(self.zone)):
-            begin = found.astimezone(UTC)
+        before = moment.replace(second=0, microsecond=0) - _SECOND
+        for minute in self._fixed(before) if self.is_fixed else self._shown(before):
             for second in self.seconds:
-                if (due := begin + timedelta(seconds=second)) > moment:
+                if (due := minute + timedelta(seconds=second)) > moment:
                     return due
         return None
+
+    def _fixed(self, after: datetime) -> Iterator[datetime]:
+        """The minutes later than `after`, each on its day; cronsim knows what to do about gaps and repetitions."""
+        for minute in CronSim(self.minutes, after.astimezone(self.zone)):
+            yield minute.astimezone(UTC)
+
+    def _shown(self, after: datetime) -> Iterator[datetime]:
+        """The minutes later than `after` at which the zone's clocks show what the rule says.
+
+        Between two changes of a clock that is arithmetic. By itself cronsim misses minutes where a clock is changed by
+        half an hour (Australia/Lord_Howe).
+        """
+        offset = self._offset(after)
+        shown = after + offset
+        while (found := next(CronSim(self.minutes, shown), None)) is not None:
+            minute = found - offset
+            if self._offset(minute) == offset:
+                yield minute
+                shown = found
+            else:
+                change = self._change(shown - offset, offset)
+                offset = self._offset(change)
+                shown = change + offset - _SECOND
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return moment.astimezone(self.zone).utcoffset() or timedelta(0)
+
+    def _change(self, moment: datetime, offset: timedelta) -> datetime:
+        """The first instant after `moment` at which the clocks are no longer ahead by `offset`; there must be one."""
+        while self._offset(moment + _DAY) == offset:
+            moment += _DAY
+        seconds = bisect(range(86_400), False, key=lambda second: self._offset(moment + second * _SECOND) != offset)  # noqa: FBT003
+        return moment + seconds * _SECOND
 
     def moments(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """The moments later than `after` at which it is due, up to `until`."""
@@ -87,10 +120,8 @@ def _parsed(cron: str, timezone: str) -> Rule:
         rule = Rule(" ".join(fields[-_FIELDS:]), tuple(sorted(seconds)), zone)
         never = rule.after(_SOME_DAY) is None
     except CronSimError as error:
-        what = str(error).removeprefix("Bad ")
-        raise BadSchedule(
-            f"'{cron}' is no rule: its {what} cannot be that (crontab(5)). Nothing was changed."
-        ) from error
+        what = str(error).removeprefix("Bad ").replace("-", " ")
+        raise BadSchedule(f"'{cron}' is no rule: its {what} cannot be that. See crontab(5).") from error
     if never:
         raise BadSchedule(f"'{cron}' is never due: no day is like that. Nothing was changed.")
     return rule

@@ -165,7 +165,7 @@ SETTINGS: dict[str, Setting] = {
     "cluster.runs_from": Setting(
         _names,
         "",
-        "Nodes whose users may install tools and start runs here; `*` for all. Each may look.",
+        "Nodes whose users may install tools, start runs and change schedules here; `*` for all. Each may look.",
     ),
     "cluster.keep_slots": Setting(
         _days,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mao.alarm import AlarmKind
     from mao.schedule import ScheduleState
 
+_GONE = "gone"  # the state of what was removed: states are counted without a look at the bodies
 _MIGRATIONS = (
     """
     CREATE TABLE documents (
@@ -48,6 +49,7 @@ _MIGRATIONS = (
         key TEXT PRIMARY KEY, request TEXT NOT NULL, location TEXT NOT NULL, created_at TEXT DEFAULT CURRENT_TIMESTAMP
     ) WITHOUT ROWID;
     """,
+    f"UPDATE documents SET state = '{_GONE}' WHERE body IS NULL;",  # noqa: S608  # no words of others
 )
 
 
@@ -101,7 +103,7 @@ class Store:
         """Forget documents; that they are gone stays in the feed of events."""
         with self._file.transaction():
             for document in documents:
-                self._write(columns_of(document)._replace(live=False), None)
+                self._write(columns_of(document)._replace(live=False, state=_GONE), None)
         self._notify()
 
     def _write(self, columns: Columns, body: str | None) -> None:
@@ -213,12 +215,11 @@ class Store:
         )
         return [(str(key), str(body)) for key, body in rows]
 
-    def counts(self, kind: str) -> dict[str, int]:
-        """How many documents of a kind are in each state."""
-        rows = self._file.rows(
-            "SELECT state, count(*) FROM documents WHERE kind = ? AND body IS NOT NULL GROUP BY state", kind
-        )
-        return {str(state): int(str(count)) for state, count in rows}
+    def counts(self, kind: str, *between: str) -> dict[str, int]:
+        """How many documents of a kind are in each state; of those `between` two keys, if these are given."""
+        where = "kind = ? AND key > ? AND key < ?" if between else "kind = ?"
+        rows = self._file.rows(f"SELECT state, count(*) FROM documents WHERE {where} GROUP BY state", kind, *between)  # noqa: S608  # no words of others
+        return {str(state): int(str(count)) for state, count in rows if state != _GONE}
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
         """What has changed since the change number `after`, in order."""

@@ -33,14 +33,17 @@ def since(text: object) -> datetime:
     """The moment that a day (`2026-11-01`, when it begins in UTC) or an RFC 3339 moment names.
 
     Raises:
-        ValueError: it is neither, or before 1970, where git has no dates.
+        ValueError: it is neither, before 1970, where git has no dates, or after 9999.
     """
     if isinstance(text, datetime):
         return text
     if not isinstance(text, str) or not _SINCE.fullmatch(text):
         raise ValueError("give a day (2026-11-01) or a moment with its zone (2026-11-01T06:00:00Z)")
     moment = datetime.fromisoformat(text.upper())
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("it must lie in the years 1970 to 9999") from None
     if moment.timestamp() < 1:
         raise ValueError("git has no dates before 1970")
     return moment

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from support import commit, git
+from support import EVERY_SECOND, commit, git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
 def test_a_machine_that_has_all_is_well(place: Place) -> None:
     findings = found(place, 0)
     assert [*findings][:7] == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor"]
-    assert [*findings][7:] == ["node", "alarms", "decisions", "announced", "cluster"]
+    assert [*findings][7:] == ["node", "alarms", "decisions", "schedules", "announced", "cluster"]
     git_lfs = findings.pop("git-lfs")
     assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
@@ -47,6 +48,27 @@ def test_runs_that_wait_for_a_decision_are_counted(own_place: Place, tmp_path: P
 
     assert (finding["result"], finding["found"]) == ("warn", "the data of 1 run waits for one")
     assert "mao run list --state unpublished" in finding["advice"]
+
+
+def test_slots_that_were_troubled_of_late_are_told_with_what_to_do(own_place: Place) -> None:
+    add = ("schedule", "add", "probe", "Write", "--cron")
+    assert found(own_place, 0)["schedules"]["found"] == "0 schedules"
+    own_place.mao.ok("schedule", "pause", own_place.mao.ok(*add, "monthly").stdout.strip())
+    schedule = own_place.mao.ok(*add, EVERY_SECOND).stdout.strip()
+    own_place.mao.ok("schedule", "pause", schedule)
+    for run in own_place.node.api("GET", "/runs")["items"]:
+        own_place.node.ended(run)
+    own_place.mao.ok("tool", "remove", "probe")
+    own_place.mao.ok("schedule", "resume", schedule)
+    own_place.node.slots(schedule, "tool-missing")
+    own_place.mao.ok("schedule", "pause", schedule)
+
+    finding = found(own_place, 0)["schedules"]
+
+    assert finding["result"] == "warn"
+    assert re.fullmatch(r"2 schedules, 2 of them paused; slots of the last day: \d+ tool-missing", finding["found"])
+    assert finding["advice"].startswith("Install the tool again")
+    assert f"mao schedule slots {schedule}" in finding["advice"]
 
 
 def test_git_that_is_missing_fails(place: Place, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_a_node_of_the_cluster_may_look_at_all_that_the_api_shows(node: Serving,
         "/installations",
         "/runs",
         "/clones",
+        "/schedules",
+        "/schedules/summary",
         "/nodes",
         "/nodes/alpha",
         "/openapi.json",
@@ -76,16 +78,29 @@ def test_a_node_of_the_cluster_may_look_at_all_that_the_api_shows(node: Serving,
         assert ask(gamma, port, "GET", path).status == 403, path
 
 
-RUNS = ("/runs", "/runs/x/cancel", "/runs/x/publish", "/installations", "/clones")
+RUNS = (
+    ("POST", "/runs"),
+    ("POST", "/runs/x/cancel"),
+    ("POST", "/runs/x/publish"),
+    ("POST", "/installations"),
+    ("POST", "/clones"),
+    ("POST", "/schedules"),
+    ("POST", "/schedules/x/pause"),
+    ("POST", "/schedules/x/resume"),
+    ("POST", "/schedules/x/backfill"),
+    ("PATCH", "/schedules/x"),
+    ("DELETE", "/schedules/x"),
+)
 
 
 def test_only_nodes_that_are_named_may_leave_runs_here(node: Serving, cluster: Authority) -> None:
     port = others(node)
-    for path in RUNS:
-        refused = ask(cluster.context("gamma"), port, "POST", f"/api/v1{path}", b"{}")
+    for method, path in RUNS:
+        body = None if method == "DELETE" else b"{}"
+        refused = ask(cluster.context("gamma"), port, method, f"/api/v1{path}", body)
         assert refused.status == 403
         assert "'alpha' takes no runs from node 'gamma': its cluster.runs_from" in refused.json["detail"]
-        assert ask(cluster.context("beta"), port, "POST", f"/api/v1{path}", b"{}").status in {404, 422}, path
+        assert ask(cluster.context("beta"), port, method, f"/api/v1{path}", body).status in {404, 422}, path
 
 
 def test_a_node_may_take_runs_from_all(tmp_path: Path, cluster: Authority) -> None:
@@ -103,6 +118,10 @@ def test_a_node_may_take_runs_from_all(tmp_path: Path, cluster: Authority) -> No
         ("DELETE", "/api/v1/installations/probe"),
         ("DELETE", "/api/v1/clones/probe-data"),
         ("DELETE", "/api/v1/runs"),
+        ("DELETE", "/api/v1/schedules"),
+        ("DELETE", "/api/v1/schedules/"),
+        ("PATCH", "/api/v1/runs/x"),
+        ("POST", "/api/v1/schedules/x"),
         ("POST", "/api/v1/installations/probe/update"),
         ("POST", "/api/v1/runs/x/more/publish"),
         ("POST", "/runs"),
@@ -116,7 +135,7 @@ def test_a_node_may_take_runs_from_all(tmp_path: Path, cluster: Authority) -> No
 def test_nothing_else_is_for_others_and_nothing_is_passed_on(
     node: Serving, cluster: Authority, method: str, path: str
 ) -> None:
-    body = b"{}" if method == "POST" else None
+    body = None if method in {"GET", "DELETE"} else b"{}"
     before = node.count()
     assert ask(cluster.context("beta"), others(node), method, path, body).status == 403
     assert node.count() == before

@@ -114,6 +114,26 @@ def test_answers_come_through_as_they_are(alpha: Serving, beta: ServedNode, clie
     assert alpha.request("GET", location, headers={"Prefer": "wait=60"}).json["state"] == "cancelled"
 
 
+def test_schedules_of_another_node_are_changed_there(alpha: Serving, beta: ServedNode, client: Client) -> None:
+    there = "/api/v1/nodes/beta/api/schedules"
+    added = alpha.request("POST", there, {"tool": "probe", "command": "Loop", "cron": "monthly"})
+    assert (added.status, added.json["node"]) == (201, "beta")
+    assert added.headers["location"] == f"{there}/{added.json['id']}"
+    path = f"/schedules/{added.json['id']}"
+
+    assert client.post(f"{path}/pause", {"note": "moved"})["note"] == "moved"
+    old = {"If-Match": added.headers["etag"]}
+    assert (
+        alpha.request("PATCH", f"{there}/{added.json['id']}", {"cron": "daily"}, old).json["code"] == "stale-revision"
+    )
+    assert client.ask("PATCH", path, {"cron": "daily"}).json["cron"] == "daily"
+    assert [slot["planned"][11:16] for slot in client.get(f"{path}/preview", count=2)["items"]] == ["00:00", "00:00"]
+    client.delete(path)
+    assert beta.api("GET", path)["state"] == "removed"
+    table = client.ask("GET", f"{path}/slots", headers={"Accept": "text/csv"})
+    assert table.body.startswith(b"schedule,planned,")
+
+
 def test_a_node_asked_by_its_own_name_answers_itself(alpha: Serving) -> None:
     own = alpha.request("GET", "/api/v1/tools")
     named = alpha.request("GET", "/api/v1/nodes/Alpha/api/tools")

@@ -24,6 +24,7 @@ _COMMANDS = {
     "demo": "mao.cli.demo:demo",
     "tool": "mao.cli.tool:tool",
     "run": "mao.cli.run:run",
+    "schedule": "mao.cli.schedule:schedule",
     "dataset": "mao.cli.dataset:dataset",
     "cluster": "mao.cli.cluster:cluster",
     "alarm": "mao.cli.alarm:alarm",
@@ -79,7 +80,7 @@ def _report(error: MaoError, output: str) -> None:
     """Say on stderr what could not be done: in words, or as JSON where that is the output asked for."""
     from mao.cli.output import plain
 
-    if output == "table":
+    if output in {"table", "csv"}:
         click.echo(f"mao: {plain(error.detail)}", err=True)
         return
     import json

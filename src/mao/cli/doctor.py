@@ -32,6 +32,12 @@ _FULL = 100_000_000
 """Bytes free at which a node is short of room, and at which it will soon stop."""
 _SHOWN = 3
 """Alarms that are named."""
+_TROUBLES = {
+    "missed": "The node was down: have systemd start it (mao.service).",
+    "tool-missing": "Install the tool again, or edit or remove the schedule.",
+    "skipped-late": "Runs waited too long to be started: see runs.limit, and how long they take.",
+    "skipped-overlap": "Runs take longer than their period: see the schedule's rule and its overlap.",
+}
 _PATIENCE = 10.0  # seconds
 _OK = 200
 
@@ -191,6 +197,23 @@ def _decisions(name: str) -> Finding:
     return Finding(name, "warn", f"the data of {count(len(runs), 'run')} waits for one", advice)
 
 
+def _schedules(name: str) -> Finding:
+    from mao.cli.asking import Client
+
+    summary = Client(os.environ.get("MAO_URL") or configured_url()).get("/schedules/summary", timeout=_PATIENCE)
+    paused, troubled = summary["schedules"]["paused"], summary["troubled"]
+    found = f"{count(sum(summary['schedules'].values()), 'schedule')}{f', {paused} of them paused' if paused else ''}"
+    if not troubled:
+        return Finding(name, "ok", found)
+    slots: dict[str, int] = {}
+    for each in troubled:
+        slots[each["outcome"]] = slots.get(each["outcome"], 0) + each["slots"]
+    told = ", ".join(f"{number} {outcome}" for outcome, number in slots.items())
+    worst = max(troubled, key=lambda each: int(each["slots"]))
+    advice = f"{_TROUBLES[worst['outcome']]} 'mao schedule slots {worst['schedule']}' tells more."
+    return Finding(name, "warn", f"{found}; slots of the last day: {told}", advice)
+
+
 def _listed(path: str, **filters: object) -> Iterator[Any]:
     from mao.cli.asking import Client
 
@@ -257,6 +280,7 @@ _CHECKS: dict[str, Callable[[str], Finding]] = {
     "node": _node,
     "alarms": _alarms,
     "decisions": _decisions,
+    "schedules": _schedules,
     "announced": _announced,
     "cluster": _cluster,
 }

@@ -10,7 +10,7 @@ import click
 from mao.cli.alarm import marked
 from mao.cli.asking import at
 from mao.cli.options import asks_node, installed_argument, tool_argument
-from mao.cli.output import between, mao, moment, raw, say
+from mao.cli.output import between, count, mao, moment, raw, say
 from mao.errors import CommandNotFound, NotFound, OutsideFailed, by_code
 
 if TYPE_CHECKING:
@@ -122,10 +122,23 @@ def remove(client: Client, output: Output, tool: str) -> None:
             left = client.delete(at("installations", tool))
     if left is None:
         say(f"Removed '{tool}' from this node.")
+        _tell_schedules(client, tool)
     else:
         say(f"Ended. '{tool}' stays installed at commit {left['commit'][:12]}; ask again to remove that.")
     if not output.is_table:
         output.json(left or {"tool": tool, "removed": True})
+
+
+def _tell_schedules(client: Client, tool: str) -> None:
+    """Say which schedules have nothing to start any more."""
+    left = [known["id"] for known in client.pages("/schedules", tool=tool) if not known["anywhere"]]
+    if left:
+        say(
+            f"It has {count(len(left), 'schedule')}, with nothing to start until it is installed again: slots get the"
+            f" outcome tool-missing. {mao('schedule remove SCHEDULE')} ends one:"
+        )
+        for schedule_id in left:
+            say(f"  {schedule_id}")
 
 
 @click.command("help")

@@ -12,7 +12,7 @@ from mao.cli.output import FORMATS, Output, moment, say
 from mao.cli.output import seconds as duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mao.cli.asking import Client
 
@@ -23,20 +23,20 @@ def _remember(context: click.Context, _parameter: click.Parameter, value: str) -
     return Output(value)
 
 
-def output_option(command: Callable[..., None]) -> Callable[..., None]:
+def output_option(command: Callable[..., None], formats: Sequence[str] = FORMATS) -> Callable[..., None]:
     """Give `command` an `--output`; it gets an `Output`."""
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(FORMATS),
-        default=FORMATS[0],
+        type=click.Choice(formats),
+        default=formats[0],
         show_default=True,
         callback=_remember,
         help="How to print the data.",
     )(command)
 
 
-def asks_node(command: Callable[..., None]) -> Callable[..., None]:
+def asks_node(command: Callable[..., None], formats: Sequence[str] = FORMATS) -> Callable[..., None]:
     """Give `command` a `Client` of the node and an `Output`, with the options that say which."""
 
     @functools.wraps(command)
@@ -58,7 +58,7 @@ def asks_node(command: Callable[..., None]) -> Callable[..., None]:
         shell_complete=complete("/nodes", "name"),
         help="Ask that node of the cluster, through this one.",
     )
-    return output_option(url(other(with_client)))
+    return output_option(url(other(with_client)), formats)
 
 
 def _remember_node(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -138,3 +138,8 @@ def dataset_argument(command: Callable[..., None]) -> Callable[..., None]:
 def run_argument(command: Callable[..., None]) -> Callable[..., None]:
     """An argument RUN: the id of a run."""
     return click.argument("run_id", metavar="RUN", shell_complete=complete("/runs", "id"))(command)
+
+
+def schedule_argument(command: Callable[..., None]) -> Callable[..., None]:
+    """An argument SCHEDULE: the id of a schedule."""
+    return click.argument("schedule_id", metavar="SCHEDULE", shell_complete=complete("/schedules", "id"))(command)

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,11 @@ FORMATS = ("table", "json", "ndjson")
 
 _GREEN, _YELLOW, _RED, _CYAN = "32", "33", "31", "36"
 _COLOURS = {
-    **dict.fromkeys(("succeeded", "installed", "ready", "published", "ok"), _GREEN),
+    **dict.fromkeys(("succeeded", "installed", "ready", "published", "ok", "ran", "active"), _GREEN),
     **dict.fromkeys(("unpublished", "cancelled", "waiting", "kept", "warn"), _YELLOW),
+    **dict.fromkeys(("ran-late", "skipped-overlap", "paused"), _YELLOW),
     **dict.fromkeys(("failed", "timed-out", "lost", "blocked", "fail", "tag-moved"), _RED),
+    **dict.fromkeys(("missed", "skipped-late", "tool-missing"), _RED),
     **dict.fromkeys(("queued", "running", "publishing", "installing", "cloning", "refreshing"), _CYAN),
 }
 _NARROWEST = 20
@@ -48,6 +51,13 @@ class Output:
                     click.echo(" " * width + line)
         else:
             self.json(value)
+
+    def newest(self, values: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], none: str, limit: int) -> None:
+        """At most `limit` (0: all) of a list whose newest come first; that there are more is said."""
+        listed = list(islice(values, limit + 1 if limit else None))
+        self.values(listed[: limit or None], columns, none)
+        if limit and len(listed) > limit:
+            say(f"There are older ones: --limit {limit * 10} or --limit 0 shows them.")
 
     def values(self, values: Iterable[Any], columns: Mapping[str, Callable[[Any], str]], none: str) -> None:
         """A list: as JSON, or as a table with these columns; `none` is said if there is nothing in it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,11 +46,8 @@ def list_runs(client: Client, output: Output, limit: int, **filters: Any) -> Non
     """List the runs of this node, the newest first."""
     page_size = min(limit + 1, 500) if limit else 500
     runs = client.pages("/runs", page_size=page_size, **filters)
-    listed = list(islice(runs, limit + 1)) if limit else list(runs)
     none = "No such run is known on this node." if any(filters.values()) else "Nothing has been run on this node yet."
-    output.values(listed[: limit or None], _COLUMNS, none)
-    if limit and len(listed) > limit:
-        say(f"There are older ones: --limit {limit * 10} or --limit 0 shows them.")
+    output.newest(runs, _COLUMNS, none, limit)
 
 
 @run.command()
@@ -72,6 +68,9 @@ def _lines(run: Any) -> Iterator[tuple[str, str]]:
     given = [f"{name} = {'(secret)' if value is None else repr(value)}" for name, value in run["arguments"].items()]
     yield "arguments", "\n".join(given) or "none"
     yield "node", run["node"] + (f", asked by node {run['asked_by']}" if run["asked_by"] else "")
+    if run["schedule"]:
+        attempt = f", attempt {run['attempt']}" if run["attempt"] > 1 else ""
+        yield "slot", f"{moment(run['slot'])} of schedule {run['schedule']}{attempt}"
     yield "created", moment(run["created_at"])
     if run["started_at"]:
         yield "started", moment(run["started_at"])

@@ -13,7 +13,7 @@ from mao.cli.output import count, mao, moment, raw, say, size
 from mao.errors import BadArguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mao.cli.asking import Client
     from mao.cli.output import Output
@@ -23,11 +23,19 @@ NOT_SUCCEEDED = 8
 UNENDED = frozenset({"queued", "running", "publishing"})
 
 
+def tools_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments of a tool, in order or by name; `arguments_of` joins the two."""
+    by_name = click.option(
+        "--arg", "named", multiple=True, metavar="NAME=VALUE", help="An argument by its name; may be repeated."
+    )
+    in_order = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARG...]")
+    return in_order(by_name(command))
+
+
 @click.command("run", options_metavar="[OPTIONS]")
 @installed_argument
 @click.argument("command", shell_complete=complete("/installations", "tool"))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARG...]")
-@click.option("--arg", "named", multiple=True, metavar="NAME=VALUE", help="An argument by its name; may be repeated.")
+@tools_arguments
 @click.option("--wait", is_flag=True, help="Print the log as it grows, and return when the run has ended.")
 @click.option("--no-publish", is_flag=True, help="Commit the data on this node, and push nothing.")
 @asks_node
@@ -49,10 +57,9 @@ def run_tool(  # noqa: PLR0913  # what click hands over
     body = {
         "tool": tool,
         "command": command,
-        "arguments": _by_name(named, arguments) if named else list(arguments),
+        "arguments": arguments_of(named, arguments),
         "publish": not no_publish,
     }
-    _check_text([*arguments, *named])
     run = client.post("/runs", body)
     if wait:
         say(f"Run {run['id']}")
@@ -63,6 +70,12 @@ def run_tool(  # noqa: PLR0913  # what click hands over
         say(f"{follows} follows it, {tells} tells how it stands.")
     else:
         output.json(run)
+
+
+def arguments_of(named: Sequence[str], arguments: Sequence[str]) -> list[str] | dict[str, str]:
+    """The arguments of a tool as they were given: in order or by name, not both."""
+    _check_text([*arguments, *named])
+    return _by_name(named, arguments) if named else list(arguments)
 
 
 def _by_name(named: Sequence[str], arguments: Sequence[str]) -> dict[str, str]:

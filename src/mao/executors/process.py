@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from queue import LifoQueue
 
 from mao.errors import DiskFull, Unavailable
 from mao.executor import Ended, Job, Lost, Running
@@ -20,6 +21,7 @@ from mao.processes import kill_marked
 
 MARK = "MAO_JOB"
 PATIENCE = 10.0  # seconds until a start counts as failed
+_AT_ONCE = 3  # starts side by side: each waits for the disk, on which its job has to count as started
 ANSWER_TIME = 4.0  # seconds until a forkserver that does not answer is replaced
 FORKSERVER = "import sys; sys.path.append(sys.argv[1]); from mao.executors.forkserver import main; main()"
 
@@ -35,14 +37,21 @@ class ProcessExecutor:
         if sys.platform != "linux":
             raise Unavailable("Running tools as processes needs Linux; this is " + sys.platform + ".")
         self._wake = wake
-        self._forkserver = _Forkserver()
+        self._forkservers = [_Forkserver() for _ in range(_AT_ONCE)]
+        self._free: LifoQueue[_Forkserver] = LifoQueue()  # the same one again, if jobs are started one by one
+        for forkserver in self._forkservers:
+            self._free.put(forkserver)
 
     def start(self, job: Job) -> str:
         handle = str(job.directory)
         try:
             if not (job.directory / "started").exists():
                 _write_job(job, self._wake)
-                self._forkserver.start(job.directory)
+                forkserver = self._free.get()
+                try:
+                    forkserver.start(job.directory)
+                finally:
+                    self._free.put(forkserver)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"The job cannot be started: no room is left in {handle}.") from error
@@ -82,7 +91,8 @@ class ProcessExecutor:
             raise DiskFull(f"The job cannot be cancelled: {problem.strerror}: {handle}.") from problem
 
     def close(self) -> None:
-        self._forkserver.close()
+        for forkserver in self._forkservers:
+            forkserver.close()
 
 
 def _write_job(job: Job, wake: Path | None) -> None:

@@ -21,6 +21,8 @@ from mao.web import (
     registry_routes,
     relaying,
     run_routes,
+    schedule_routes,
+    slot_routes,
     streams,
 )
 from mao.web.access import Changes
@@ -60,6 +62,8 @@ def create(node: LocalNode) -> FastAPI:
         change_routes,
         installation_routes,
         run_routes,
+        slot_routes,  # its paths without an id come before those with one
+        schedule_routes,
         node_routes,
         relaying,
         alarm_routes,

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from mao import cloning, installing, registering, running, usage
+from mao import cloning, installing, registering, running, scheduling, usage
 from mao.catalogue import DATASETS, TOOLS
 from mao.errors import BadBody
+from mao.run import Run
 from mao.web.access import Node, patient, registry_age
 from mao.web.installation_routes import help_of
 from mao.web.pages import encoded
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
+    from mao.schedule import Schedule
+
+_FREQUENCIES = ("daily", "weekly", "monthly")
 
 router = APIRouter(tags=["founding"])
 
@@ -86,12 +90,24 @@ async def show_help(node: Node, wanted: Named) -> Response:
 
 @router.post("/run", status_code=202)
 def run(node: Node, wanted: FoundingRun, response: Response) -> dict[str, str]:
-    """Start a run; `Location` tells how it goes."""
-    if wanted.cron:
-        raise BadBody("This version has no schedules: 'cron' must be false. Nothing was started.")
-    started = running.request_run(node, running.Wish(wanted.name, wanted.command, wanted.arguments or []))
-    response.headers["Location"] = f"/api/v1/runs/{started.id}"
-    return {"id": started.id, "state": started.state, "location": response.headers["Location"]}
+    """Start a run; with `cron`, add a schedule that does it `daily`, `weekly` or `monthly`.
+
+    `Location` tells how it goes. `frequency` counts only with `cron`. A schedule goes by UTC and pushes no data.
+    """
+    arguments = wanted.arguments or []
+    if not wanted.cron:
+        made: Run | Schedule = running.request_run(node, running.Wish(wanted.name, wanted.command, arguments))
+    elif wanted.frequency in _FREQUENCIES:
+        made = scheduling.add(node, scheduling.Plan(wanted.name, wanted.command, arguments, wanted.frequency))
+    else:
+        said = "is missing" if wanted.frequency is None else f"is '{wanted.frequency}'"
+        raise BadBody(
+            f"With 'cron', 'frequency' must be one of {', '.join(_FREQUENCIES)}; it {said}. Nothing was added. Other"
+            " rules are for POST /api/v1/schedules."
+        )
+    noun = "runs" if isinstance(made, Run) else "schedules"
+    response.headers["Location"] = f"/api/v1/{noun}/{made.id}"
+    return {"id": made.id, "state": made.state, "location": response.headers["Location"]}
 
 
 @router.post("/retrieve", status_code=202)

@@ -9,14 +9,27 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from mao import __version__
 from mao.alarm import AlarmKind
+from mao.document import WAITING
 from mao.run import Run, RunState
+from mao.schedule import Outcome, ScheduleState
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mao.local_node import LocalNode
 
 router = APIRouter(tags=["operations"])
+
+_COUNTED: dict[str, tuple[str, str, str, Iterable[str]]] = {
+    "run": ("mao_runs", "state", "Runs on this node by state.", RunState),
+    "installation": ("mao_installations", "state", "Tools on this node by state.", ()),
+    "alarm": ("mao_alarms", "kind", "Alarms of this node by kind.", AlarmKind),
+    "schedule": ("mao_schedules", "state", "Schedules of this node by state.", ScheduleState),
+    "slot": ("mao_slots", "outcome", "Slots of schedules by outcome, or `waiting` for it.", (*Outcome, WAITING)),
+}
+"""What is counted by the kind of documents: the name of the gauge, of its label, its words, what is told of if none."""
 
 
 @router.get("/healthz")
@@ -40,19 +53,10 @@ def metrics(node: Node) -> Response:
 
 def _measured(node: LocalNode) -> CollectorRegistry:
     registry = CollectorRegistry()
-    runs = Gauge("mao_runs", "Runs on this node by state.", ["state"], registry=registry)
-    for state in RunState:
-        runs.labels(state.value).set(0)
-    for name, count in node.store.counts("run").items():
-        runs.labels(name).set(count)
-    installed = Gauge("mao_installations", "Tools on this node by state.", ["state"], registry=registry)
-    for name, count in node.store.counts("installation").items():
-        installed.labels(name).set(count)
-    alarms = Gauge("mao_alarms", "Alarms of this node by kind.", ["kind"], registry=registry)
-    for kind in AlarmKind:
-        alarms.labels(kind.value).set(0)
-    for name, count in node.store.counts("alarm").items():
-        alarms.labels(name).set(count)
+    for kind, (name, label, words, states) in _COUNTED.items():
+        gauge = Gauge(name, words, [label], registry=registry)
+        for state, count in (dict.fromkeys(states, 0) | node.store.counts(kind)).items():
+            gauge.labels(state).set(count)
     unpublished = node.store.bodies("run", limit=1, state=RunState.UNPUBLISHED)
     oldest = max((Run.model_validate_json(body).created_at.timestamp() for _, body in unpublished), default=0)
     Gauge(

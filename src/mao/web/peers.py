@@ -173,10 +173,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
         raise Denied(f"Node '{config.node}' passes nothing on for other nodes. Ask your own node for the right one.")
     if looking and path.startswith(_API):
         return
-    if method != "POST" or not _is_run(path):
+    if not _is_run(method, path):
         raise Denied(
             f"Node '{config.node}' lets other nodes look, and those in its cluster.runs_from install tools, clone"
-            f" datasets, start, cancel and publish runs; {method} {path} is for its own users."
+            f" datasets, start, cancel and publish runs, and change schedules; {method} {path} is for its own users."
         )
     allowed = config["cluster.runs_from"]
     if "*" not in allowed and peer.lower() not in map(str.lower, allowed):
@@ -186,12 +186,18 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
         )
 
 
-def _is_run(path: str) -> bool:
-    """Whether a POST to `path` is one that a node can leave to others."""
-    match path.removeprefix(_API).split("/"):
-        case ["runs"] | ["installations"] | ["clones"]:
-            return path.startswith(_API)
-        case ["runs", _, "cancel" | "publish"]:
-            return path.startswith(_API)
+def _is_run(method: str, path: str) -> bool:
+    """Whether a request is one that a node can leave to others: what starts runs, and what ends those."""
+    if not path.startswith(_API):
+        return False
+    match method, *path.removeprefix(_API).split("/"):
+        case ["POST", "runs" | "installations" | "clones" | "schedules"]:
+            return True
+        case ["POST", "runs", _, "cancel" | "publish"]:
+            return True
+        case ["POST", "schedules", _, "pause" | "resume" | "backfill"]:
+            return True
+        case ["PATCH" | "DELETE", "schedules", schedule_id]:
+            return bool(schedule_id)
         case _:
             return False

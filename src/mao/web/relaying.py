@@ -39,7 +39,9 @@ _WORKING = 900.0
 _SILENCE = 60.0
 """Seconds after which a stream is broken; the other node says every 15 that it is still there."""
 _CHUNK = 65536
-_DOUBT = dict.fromkeys(("POST", "DELETE"), " Whether it did what was asked is unknown: look before you ask again.")
+_DOUBT = dict.fromkeys(
+    ("POST", "PATCH", "DELETE"), " Whether it did what was asked is unknown: look before you ask again."
+)
 
 _ASKED = ("accept", "content-type", "idempotency-key", "if-match", "last-event-id", "prefer")
 _ANSWERED = frozenset({"allow", "cache-control", "content-type", "etag", "retry-after", "x-accel-buffering"})
@@ -193,6 +195,7 @@ class _Relayed(StreamingResponse):
 
 @router.get("/{name}/api/{path:path}", response_class=Response)
 @router.post("/{name}/api/{path:path}", response_class=Response)
+@router.patch("/{name}/api/{path:path}", response_class=Response)
 @router.delete("/{name}/api/{path:path}", response_class=Response)
 async def relay(request: Request, node: access.Node, name: str, path: str) -> Response:
     """What the node `name` answers to the request at `/api/v1/{path}`; it decides whether this node may ask that."""

@@ -113,9 +113,9 @@ async def events(
 ) -> Response:
     """Everything that changes on this node and in the registry, as server-sent events.
 
-    The name of an event is what changed (`run`, `installation`, `clone`, `alarm`, `tool`, `dataset`, `node`), its data
-    the new state, or `{"key": ..., "gone": true}` (of an alarm, `KIND:SUBJECT` in lower case). `Last-Event-ID` goes on
-    after that event: of what changed in between, the newest state.
+    The name of an event is what changed (`run`, `schedule`, `slot`, `installation`, `clone`, `alarm`, `tool`,
+    `dataset`, `node`), its data the new state, or `{"key": ..., "gone": true}` (of an alarm, `KIND:SUBJECT` in lower
+    case). `Last-Event-ID` goes on after that event: of what changed in between, the newest state.
     """
     if last_event_id is None:
         seq, position = node.store.last_seq(), node.mirror.position

@@ -1,0 +1,219 @@
+"""The API of the ledger: the slots of a schedule, and how many were troubled of late."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator
+
+from mao import scheduling, timetable
+from mao.schedule import Outcome, Schedule, ScheduleState, Slot, slot_key
+from mao.timetable import Preview, Timetable
+from mao.values import Moment, Value, rfc3339, since
+from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
+from mao.web.pages import Page, Wanted, encoded, page, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mao.local_node import LocalNode
+
+router = APIRouter(prefix="/schedules", tags=["schedules"])
+Asked = Annotated[Wanted, Depends(wanted)]
+
+LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+"""The states of schedules that are shown unless another is asked for."""
+_INSTANT = timedelta(milliseconds=1)
+_DAY = timedelta(days=1)
+_TROUBLED = (
+    Outcome.MISSED,
+    Outcome.TOOL_MISSING,
+    Outcome.SKIPPED_LATE,
+    Outcome.SKIPPED_OVERLAP,
+)
+_AT_ONCE = 500
+"""Slots that are read from the store at once."""
+_PAST_ALL = "~"
+"""Comes after whatever a planned moment begins with."""
+
+
+def _end(text: object) -> datetime:
+    """The moment that a day (`2026-11-01`, when it ends in UTC) or an RFC 3339 moment names."""
+    is_day = isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)
+    return since(text) + (_DAY - _INSTANT if is_day else timedelta(0))
+
+
+First = Annotated[Moment, BeforeValidator(since)]
+Last = Annotated[Moment, BeforeValidator(_end)]
+
+
+class Order(StrEnum):
+    """Which slots come first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+
+
+class Ledger:
+    """The part of a schedule's ledger that a request asks for."""
+
+    def __init__(
+        self,
+        schedule_id: str,
+        outcome: Annotated[
+            Outcome | Literal["waiting"] | None, Query(description="Slots with this outcome, or without one yet.")
+        ] = None,
+        since: Annotated[First | None, Query(description="Slots planned from this day (in UTC) or moment on.")] = None,
+        until: Annotated[Last | None, Query(description="Slots planned up to this day (in UTC) or moment.")] = None,
+        order: Annotated[Order, Query(description="Which come first.")] = Order.NEWEST,
+    ) -> None:
+        self.schedule_id = schedule_id
+        self._outcome = outcome
+        self._newest_first = order is Order.NEWEST
+        first = slot_key(schedule_id, since - _INSTANT) if since else f"{schedule_id}/"
+        last = (slot_key(schedule_id, until) if until else f"{schedule_id}/") + _PAST_ALL
+        self._after, self._before = (last, first) if self._newest_first else (first, last)
+
+    def bodies(self, node: LocalNode, after: str | None, limit: int) -> list[tuple[str, str]]:
+        """At most so many slots by their keys, after that of the slot `after`."""
+        return node.store.bodies(
+            "slot",
+            after=after or self._after,
+            before=self._before,
+            limit=limit,
+            newest_first=self._newest_first,
+            state=self._outcome,
+        )
+
+
+Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
+
+
+def _next(schedule: Schedule, count: int) -> Response:
+    """The next slots of a schedule, on one page; none if it was removed."""
+    first = scheduling.next_firing(schedule)
+    found = timetable.preview(Timetable(schedule), first.planned - _INSTANT, count) if first else []
+    return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
+
+
+@router.get("/preview", responses={200: {"model": Page[Preview]}})
+def preview_rule(
+    node: Node,
+    cron: Annotated[str, Query(description="As of a schedule.")],
+    timezone: Annotated[str, Query(description="The IANA time zone that it goes by.")] = "UTC",
+    count: Count = 10,
+) -> Response:
+    """When a rule would be due next that is no schedule yet, and what daylight saving time does to it."""
+    present, name = node.clock(), node.config.node
+    schedule = Schedule(
+        id="preview",
+        tool="preview",
+        command="preview",
+        arguments=[],
+        cron=cron,
+        timezone=timezone,
+        node=name,
+        created_at=present,
+        changed_at=present,
+        reckoned_until=present,
+    )
+    return _next(schedule, count)
+
+
+@router.get("/{schedule_id}/preview", responses={200: {"model": Page[Preview]}})
+def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
+    """When a schedule is due next, and what daylight saving time does to it; never if it was removed."""
+    return _next(scheduling.find_schedule(node, schedule_id), count)
+
+
+class Troubled(Value):
+    """How many of a schedule's slots had an outcome of late that they should not have had."""
+
+    schedule: str
+    tool: str
+    command: str
+    outcome: Outcome
+    slots: int
+
+
+class Summary(Value):
+    """How the schedules of a node stand."""
+
+    schedules: dict[ScheduleState, int]
+    since: Moment
+    """`troubled` counts slots planned after that."""
+    troubled: tuple[Troubled, ...]
+
+
+@router.get("/summary")
+def summary(node: Node) -> Summary:
+    """How many schedules there are by state, and how many of their slots of the last day were troubled."""
+    begin = node.clock() - _DAY
+    schedules = node.store.schedules(*LASTING)
+    troubled = [
+        Troubled(schedule=known.id, tool=known.tool, command=known.command, outcome=outcome, slots=slots)
+        for known in schedules
+        for outcome, slots in _counted(node, known.id, begin)
+    ]
+    counts = {state: sum(known.state is state for known in schedules) for state in LASTING}
+    return Summary(schedules=counts, since=begin, troubled=tuple(troubled))
+
+
+def _counted(node: LocalNode, schedule_id: str, begin: datetime) -> list[tuple[Outcome, int]]:
+    counts = node.store.counts("slot", slot_key(schedule_id, begin), f"{schedule_id}/{_PAST_ALL}")
+    return [(outcome, counts[outcome]) for outcome in _TROUBLED if outcome in counts]
+
+
+def newest(node: LocalNode, schedule_id: str) -> str | None:
+    """The newest slot of a schedule, as JSON."""
+    found = Ledger(schedule_id).bodies(node, None, 1)
+    return found[0][1] if found else None
+
+
+@router.get("/{schedule_id}/slots", responses={200: {"model": Page[Slot], "content": {"text/csv": {}}}})
+def list_slots(request: Request, node: Node, asked: Asked, ledger: Annotated[Ledger, Depends()]) -> Response:
+    """What became of each slot of a schedule; with `Accept: text/csv` a table of them, without pages.
+
+    What is not known of a slot is left out.
+    """
+    scheduling.find_schedule(node, ledger.schedule_id)
+    if "text/csv" in request.headers.get("accept", ""):
+        return StreamingResponse(_csv(node, ledger), media_type="text/csv; charset=utf-8; header=present")
+    return encoded(page(ledger.bodies(node, asked.after, asked.size + 1), asked.size))
+
+
+def _csv(node: LocalNode, ledger: Ledger) -> Iterator[str]:
+    """The slots as CSV (RFC 4180), with a line for each and one that names the columns."""
+    columns = list(Slot.model_fields)
+    yield _rows([columns])
+    after = None
+    while found := ledger.bodies(node, after, _AT_ONCE):
+        after = found[-1][0]
+        slots = [json.loads(body) for _, body in found]
+        yield _rows([[_cell(slot.get(column)) for column in columns] for slot in slots])
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case list():
+            return " ".join(value)
+        case _:
+            return str(value)
+
+
+def _rows(rows: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
