@@ -80,7 +80,7 @@ def node(work: Path, cluster: EtcdCluster, name: str) -> Iterator[LocalNode]:
 
 
 def served(work: Path, cluster: EtcdCluster, name: str) -> ServedNode:
-    return ServedNode(work / name, name, {"MAO_REGISTRY__URL": cluster.url})
+    return ServedNode(work / name, name, {"MAO_REGISTRY__URL": cluster.url}, fresh=True)
 
 
 def resident(pid: int) -> float:

@@ -60,7 +60,7 @@ class Node:
     def __init__(self, work: Path, files: int) -> None:
         remote = dataset(work / "node.git", files)
         commit(work / "tool", tool_files(remote, scripts={"Write": SCRIPT}, arguments={"Write": 1}))
-        self.node = ServedNode(work / "home").start()
+        self.node = ServedNode(work / "home", fresh=True).start()
         self.node.install(work / "tool")
 
     def once(self, name: str) -> float:

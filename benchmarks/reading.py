@@ -134,7 +134,7 @@ def bring(node: ServedNode, name: str, *folders: str) -> None:
 def measure(files: int, work: Path, *, all_files: bool) -> None:
     remote, wire = dataset(work / "remote.git", files), Wire(work)
     plain = Plain(work, remote, wire)
-    node = ServedNode(work / "home", settings={"GIT_CONFIG_GLOBAL": str(wire.config)}).start()
+    node = ServedNode(work / "home", settings={"GIT_CONFIG_GLOBAL": str(wire.config)}, fresh=True).start()
     try:
         for name in ("latest", "day", "month"):
             node.api("POST", "/datasets", {"name": name, "url": str(remote)})

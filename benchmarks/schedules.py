@@ -70,7 +70,7 @@ def prepared(work: Path) -> ServedNode:
     """A node with the tool, not served."""
     remote = bare(work / "data.git")
     commit(work / "probe", tool_files(remote, scripts={"Nothing": ""}))
-    node = ServedNode(work / "home", "alpha", {"MAO_RUNS__LIMIT": "200"}).start()
+    node = ServedNode(work / "home", "alpha", {"MAO_RUNS__LIMIT": "200"}, fresh=True).start()
     node.install(work / "probe")
     node.stop()
     return node

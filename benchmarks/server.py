@@ -76,7 +76,7 @@ def under_load(work: Path, requests: int) -> str:
     # A builtin that waits: forking a process for each line would measure the forks.
     script = "exec {never}<> <(:)\nwhile ! test -e stop; do echo still measuring; read -t 0.05 -u $never || :; done\n"
     commit(work / "busy", tool_files(remote, name="busy", scripts={"Stay": script}))
-    node = ServedNode(work / "loaded").start()
+    node = ServedNode(work / "loaded", fresh=True).start()
     node.install(work / "busy", "busy")
     idle = p99(node, requests)
     runs = [node.run("Stay", tool="busy") for _ in range(8)]
@@ -112,14 +112,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         print(f"p99 of GET /api/v1/tools            {under_load(work, arguments.requests * 4)}")
-        small = ServedNode(work / "small").start()
+        small = ServedNode(work / "small", fresh=True).start()
         memory = psutil.Process(small.process.pid if small.process else 0).memory_info().rss / 1e6
         print(f"resident memory, idle and empty     {memory:.0f} MB")
         print(f"mao --version                       {start_up(small, ['--version'])}")
         print(f"mao tool list                       {start_up(small, ['tool', 'list'])}")
         small.stop()
         prepare(work / "large", arguments.tools)
-        large = ServedNode(work / "large").start()
+        large = ServedNode(work / "large", fresh=True).start()
         print(f"names of {arguments.tools:,} tools             {listed(large.port, '/regtools', arguments.requests)}")
         page, helped = "/api/v1/tools?page_size=50", "/api/v1/installations/tool-000050/help"
         print(f"page of 50                          {listed(large.port, page, arguments.requests)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import forking
 from etcd_cluster import EtcdCluster, need_etcd
 from mao import config
 from mao.local_node import LocalNode, opened
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from members import Clock, Member
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forking() -> Iterator[None]:
+    yield
+    forking.close()
 
 
 @pytest.fixture
@@ -51,8 +58,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServedNode]]:
     """Make nodes that serve in processes of their own: `serve("alpha", MAO_RUNS__LIMIT="2")`."""
     made: list[ServedNode] = []
 
-    def serve_node(name: str = "alpha", *, start: bool = True, **more: str) -> ServedNode:
-        made.append(ServedNode(tmp_path / f"home-{name}", name, more))
+    def serve_node(name: str = "alpha", *, start: bool = True, fresh: bool = False, **more: str) -> ServedNode:
+        made.append(ServedNode(tmp_path / f"home-{name}", name, more, fresh=fresh))
         return made[-1].start() if start else made[-1]
 
     yield serve_node

@@ -19,7 +19,7 @@ from mao.cli import main
 from support import supervisors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 STEPS: dict[str, tuple[str, str, str]] = {
     "install: begun": ("before", "mao.building", "_STEPS.CLONING"),
@@ -155,12 +155,16 @@ def arm(step: str, home: str) -> None:
         setattr(owner, name, deadly)
 
 
-if __name__ == "__main__":
-    settings = config.load()
-    if sys.argv[1] != "never":
-        arm(sys.argv[1], str(settings.home))
-    if len(sys.argv) > 2:
-        main(sys.argv[2:])
-    from mao.web.server import serve  # as above
+def begin(args: Sequence[str]) -> None:
+    """Be what `args` say: a step or `never`, and the arguments of the command line; without those, a served node."""
+    if args[0] != "never":
+        arm(args[0], str(config.load().home))
+    if len(args) > 1:
+        main(args[1:])
+    from mao.web.server import serve  # noqa: PLC0415  # the command line does not load it
 
-    serve(settings, lambda _: None)
+    serve(config.load(), lambda _: None)
+
+
+if __name__ == "__main__":
+    begin(sys.argv[1:])

@@ -9,13 +9,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+
+from forking import Forked, Process, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,13 +184,15 @@ class ServedNode:
         home: of the node.
         name: of the node.
         settings: further settings, as environment variables (`MAO_RUNS__LIMIT`).
+        fresh: whether it loads its program itself, as `mao serve` does, where tests could have it forked.
     """
 
     home: Path
     name: str = "alpha"
     settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: Forked | None = None
+    fresh: bool = False
 
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "HOME") if name in os.environ}
@@ -212,20 +215,10 @@ class ServedNode:
         Args:
             crash_at: a step as in `tests/crashing.py`, at which the server kills itself.
         """
-        program = (
-            [str(Path(__file__).with_name("crashing.py")), crash_at]
-            if crash_at
-            else [str(Path(__file__).with_name("crashing.py")), "never"]
-        )
         self.home.parent.mkdir(parents=True, exist_ok=True)
         with (self.home.parent / f"{self.home.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *program],
-                env=self.environment(),
-                cwd=self.home.parent,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self.process = origin().fork(
+                Process([crash_at or "never"], self.environment(), str(self.home.parent), fresh=self.fresh), log, log
             )
         eventually(lambda: self.dead() or self._answers(), "the server answers")
         return self

@@ -7,17 +7,16 @@ import os
 import signal
 import ssl
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crashing import STEPS_OF_CLUSTERS
 from etcd_cluster import need_etcd
+from forking import Process, origin
 from mao import certificates
 from mao.cluster_directory import ClusterDirectory
 from mao.web.server import listen
@@ -26,6 +25,7 @@ from wrong_clock import wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @dataclass
@@ -47,15 +47,8 @@ class Site:
     def mao(self, *args: str, crash_at: str = "never", **environment: str) -> subprocess.CompletedProcess[str]:
         """The command line, which kills itself at a step."""
         self.node.home.parent.mkdir(parents=True, exist_ok=True)
-        return subprocess.run(
-            [sys.executable, str(Path(__file__).with_name("crashing.py")), crash_at, *args],
-            env=self.node.environment() | environment,
-            cwd=self.node.home.parent,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 3,
-            check=False,
-        )
+        settings = self.node.environment() | environment
+        return origin().run(Process([crash_at, *args], settings, str(self.node.home.parent)), PATIENCE * 3)
 
     def ok(self, *args: str) -> subprocess.CompletedProcess[str]:
         done = self.mao(*args)

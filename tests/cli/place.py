@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from forking import Process, origin
 from mao.cli import mao as root
 from support import GIT_ENVIRONMENT, PATIENCE, ServedNode, bare, commit, free_port, tool_files
 
@@ -30,7 +31,7 @@ COUNTS = {"Write": 1, "Arguments": 8, "Gate": 1}
 
 @dataclass
 class Mao:
-    """The command line as a process, with the settings of a node."""
+    """The command line as a process, with the settings of a node; it is forked where its end is waited for."""
 
     node: ServedNode
 
@@ -46,9 +47,8 @@ class Mao:
         )
 
     def __call__(self, *args: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*args, **environment)
-        out, err = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(args, process.returncode, out, err)
+        settings = self.node.environment() | environment
+        return origin().run(Process(["never", *map(os.fsdecode, args)], settings, str(self.node.home.parent)), PATIENCE)
 
     def ok(self, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
         done = self(*args, **environment)

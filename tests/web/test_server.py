@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_a_node_that_is_told_to_stop_closes_everything_and_ends_well(serve: Callable[..., ServedNode]) -> None:
-    node = serve()
+    node = serve(fresh=True)
     streams = [follow(node, "/events") for _ in range(3)]
     assert {next(stream).event for stream in streams} == {"hello"}
     assert node.process is not None
@@ -29,7 +29,7 @@ def test_a_node_that_is_told_to_stop_closes_everything_and_ends_well(serve: Call
 
 
 def test_a_client_that_reads_nothing_does_not_hold_the_server(serve: Callable[..., ServedNode]) -> None:
-    node = serve()
+    node = serve(fresh=True)
     assert node.process is not None
     with socket.create_connection(("127.0.0.1", node.port)) as silent:
         silent.sendall(b"POST /register HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
