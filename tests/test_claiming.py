@@ -9,6 +9,7 @@ import pytest
 
 from anywhere import NOTE, break_in_turn, shared
 from clusters import Cluster
+from crashing import STEPS_OF_SHARED_SLOTS
 from etcd_cluster import need_etcd
 from mao import running, scheduling, sharing
 from mao.errors import SlotTaken
@@ -42,6 +43,25 @@ def test_no_slot_is_lost_or_run_twice_while_nodes_and_leaders_fail_in_turn(tmp_p
             outcomes = schedule.check(until)
             assert outcomes.total() >= 15
             assert schedule.check_published() == outcomes[Outcome.RAN] + outcomes[Outcome.RAN_LATE]
+    finally:
+        cluster.close()
+
+
+def test_a_node_killed_at_any_step_of_a_slot_gives_it_one_outcome(tmp_path: Path) -> None:
+    need_etcd()
+    cluster = Cluster(tmp_path, Loopback(), scripts={"Note": NOTE})
+    try:
+        cluster.start()
+        with shared(cluster) as schedule:
+            for number, step in enumerate(STEPS_OF_SHARED_SLOTS):
+                node = cluster.nodes[number % 3]
+                node.stop()
+                node.start(crash_at=step)
+                eventually(node.dead, f"the node dies at '{step}'")
+                node.start()
+            outcomes = schedule.check(sharing.remove(schedule.desk, schedule.schedule).changed_at)
+            assert outcomes[Outcome.RAN]
+            schedule.check_published()
     finally:
         cluster.close()
 
