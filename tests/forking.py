@@ -19,6 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+_OBEYED_AT_THE_START = ("LD_PRELOAD", "LC_ALL", "LC_CTYPE", "PYTHONIOENCODING", "PYTHONUTF8", "TZ")
+"""Variables that mean something to a process when its program is loaded."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -37,7 +40,7 @@ class Process:
     fresh: bool = False
 
     def __post_init__(self) -> None:
-        if "LD_PRELOAD" in self.env:  # which is obeyed when a program is loaded
+        if any(self.env.get(name) != os.environ.get(name) for name in _OBEYED_AT_THE_START):
             object.__setattr__(self, "fresh", True)
 
 
@@ -102,9 +105,12 @@ class Origin:
     def fork(self, what: Process, out: IO[Any], err: IO[Any]) -> Forked:
         """Start a process that writes to these files; in the network in which this thread is."""
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with its, Path("/proc/thread-self/ns/net").open("rb") as network, self._asking:
-            descriptors = [its.fileno(), out.fileno(), err.fileno(), network.fileno()]
-            socket.send_fds(self._requests, [json.dumps(asdict(what)).encode()], descriptors)
+        with its, tempfile.TemporaryFile() as told, Path("/proc/thread-self/ns/net").open("rb") as network:
+            told.write(json.dumps(asdict(what)).encode())  # in a file, as it may be larger than any message
+            told.flush()
+            descriptors = [file.fileno() for file in (its, told, out, err, network)]
+            with self._asking:
+                socket.send_fds(self._requests, [b"!"], descriptors)
         return Forked(what.args, int(mine.recv(64)), mine)
 
     def run(self, what: Process, timeout: float) -> subprocess.CompletedProcess[str]:

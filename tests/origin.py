@@ -22,8 +22,6 @@ from crashing import begin
 from forking import Process
 
 _CLONE_NEWNET = 0x40000000
-_LARGEST = 1 << 17
-"""Bytes of a request: arguments and environment."""
 _LOADED = (
     "anyio._backends._asyncio",
     "mao.certificates",
@@ -73,24 +71,25 @@ class _Forking:
         told.close()
 
     def _fork(self) -> list[str]:
-        message, descriptors, _, _ = socket.recv_fds(self._requests, _LARGEST, 4)
+        message, descriptors, _, _ = socket.recv_fds(self._requests, 1, 5)
         if not message:  # whoever has started those that were forked ends them
             os._exit(0)
-        what = Process(**json.loads(message))
+        told, file, *descriptors = descriptors
+        what = Process(**json.loads(os.pread(file, os.fstat(file).st_size, 0)))
+        os.close(file)
         if not what.fresh and not self._loaded:
             _load()
             self._loaded = True
-        told = socket.socket(fileno=descriptors[0])
         if (pid := os.fork()) == 0:
-            told.close()
+            os.close(told)
             self._forget()
-            return _become(what, *descriptors[1:])
+            return _become(what, *descriptors)
         handle = os.pidfd_open(pid)
-        self._children[handle] = pid, told
+        self._children[handle] = pid, socket.socket(fileno=told)
         self._selector.register(handle, selectors.EVENT_READ)
-        for descriptor in descriptors[1:]:
+        for descriptor in descriptors:
             os.close(descriptor)
-        _tell(told, pid)
+        _tell(self._children[handle][1], pid)
         return []
 
     def _forget(self) -> None:

@@ -126,3 +126,10 @@ def test_git_lists_the_trailers_of_a_commit_that_has_the_message(tmp_path: Path)
     written = git("log", "-1", "--format=%(trailers:key=MAO-Arguments,valueonly)", commit, cwd=tmp_path)
     assert json.loads(written) == HOSTILE
     assert git("log", "-1", f"--grep={provenance.RUN_TRAILER}: 019a0000", "--format=%H", commit, cwd=tmp_path) == commit
+
+
+def test_a_run_of_a_slot_says_which_and_another_does_not() -> None:
+    planned = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
+    told = parsed(provenance.message(a_run(schedule="019a", slot=planned)))
+    assert (told["MAO-Schedule"], told["MAO-Slot"]) == ("019a", "2026-03-01T23:00:00.000Z")
+    assert not {"MAO-Schedule", "MAO-Slot"} & parsed(provenance.message(a_run())).keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ RULES = [
     "15 1,2,3 * * *",
     "0,30 1-3 * * 0",
     "0 0 * * *",
+    "30 0 * * *",
     "59 23 * * *",
     "0 * * * *",
     "*/15 * * * *",
@@ -28,22 +30,23 @@ RULES = [
     "45 * * * *",
     "0 */2 * * *",
     "10-20/5 1-4 * * *",
+    "*/25 0,23 * * *",
 ]
 AROUND = timedelta(days=1)
-NEVER = [(datetime(2000, 1, 1, tzinfo=UTC), 0), (datetime(2001, 1, 1, tzinfo=UTC), 0)]
+NEVER = ((datetime(2000, 1, 1, tzinfo=UTC), 0), (datetime(2001, 1, 1, tzinfo=UTC), 0))
 
 
 def test_what_is_golden_is_what_zdump_says() -> None:
-    if shutil.which("zdump") is None:
-        pytest.skip("zdump is not installed (Debian: libc-bin): the transitions of time zones are NOT checked")
+    if shutil.which("zdump") is None or not Path("/usr/share/zoneinfo/Europe/Berlin").exists():
+        pytest.skip("zdump or its zones are missing (Debian: libc-bin, tzdata): transitions are NOT checked")
     assert zones.written({zone: zones.dumped(zone) for zone in zones.ZONES}) == zones.GOLDEN.read_text()
 
 
-@pytest.mark.parametrize("cron", RULES)
 @pytest.mark.parametrize("zone", zones.ZONES)
+@pytest.mark.parametrize("cron", RULES)
 def test_a_rule_is_due_as_clocks_show_in_every_change_of_daylight_saving_time(zone: str, cron: str) -> None:
     transitions = zones.golden()[zone]
-    assert len(transitions) >= 8
+    assert len(transitions) >= 4
     for moment, _ in transitions[1:5]:
         first, last = moment - AROUND, moment + AROUND
         expected = zones.due(transitions, cron, first - AROUND, last + AROUND)
@@ -51,8 +54,8 @@ def test_a_rule_is_due_as_clocks_show_in_every_change_of_daylight_saving_time(zo
         assert found == [due for due in expected if first < due <= last]
 
 
-@pytest.mark.parametrize("cron", RULES)
 @pytest.mark.parametrize("zone", zones.ZONES)
+@pytest.mark.parametrize("cron", RULES)
 def test_a_rule_with_seconds_is_due_at_the_minutes_of_the_one_without(zone: str, cron: str) -> None:
     moment = zones.golden()[zone][3][0]
     first, last = moment - AROUND, moment + AROUND
@@ -83,14 +86,20 @@ def test_a_rule_is_due_next_at_the_moment_that_people_expect(cron: str, zone: st
     [
         ("hourly", "UTC", "'daily', 'weekly', 'monthly' or a crontab line"),
         ("", "UTC", "is no rule"),
-        ("60 * * * *", "UTC", "its minute cannot be that"),
-        ("* * * 13 *", "UTC", "its month cannot be that"),
-        ("0 0 30 2 *", "UTC", "day of month"),
-        ("0 0 1 1 MON#6", "UTC", "day of week"),
+        ("* * * *", "UTC", "five fields"),
+        ("60 * * * *", "UTC", "its minute is '60'. It takes 0 to 59"),
+        ("60 * * * * *", "UTC", "its second is '60'. It takes 0 to 59"),
+        ("* * * 13 *", "UTC", "its month is '13'. It takes 1 to 12"),
+        ("0 0 1 1 MON#6", "UTC", "its day of week is 'MON#6'. It takes 0 to 7"),
+        (f"*/{'9' * 5000} * * * *", "UTC", "its minute is '[*]/999"),
+        ("0 0 30 2 *", "UTC", "is never due"),
+        ("0 0 */31 * MON#5", "UTC", "is never due"),
         ("daily", "Europe/Zürich", "did you mean 'Europe/Zurich'"),
         ("daily", "../etc/passwd", "no time zone"),
         ("daily", "Europe", "no time zone"),
         ("daily", "", "no time zone"),
+        ("daily", "localtime", "no time zone"),
+        ("daily", "right/UTC", "no time zone"),
     ],
 )
 def test_what_is_no_rule_is_refused_with_what_is_wrong(cron: str, zone: str, words: str) -> None:
@@ -119,7 +128,28 @@ def test_the_fields_of_a_rule_are_read_as_crontab_has_them(cron: str, near: date
     assert found == [due for due in zones.due(NEVER, cron, first, last) if due > first]
 
 
-@given(CRONTABS, st.sampled_from(["UTC", *zones.ZONES, "Africa/Cairo", "America/Sao_Paulo", "Asia/Kolkata"]))
+@given(st.sampled_from(RULES), st.sampled_from(list(zones.ZONES)), st.integers(1, 3), st.integers(-14_400, 14_400))
+@settings(max_examples=60, deadline=None)
+def test_what_is_due_next_does_not_depend_on_when_it_is_asked(cron: str, zone: str, change: int, seconds: int) -> None:
+    at = zones.golden()[zone][change][0]
+    asked = at + timedelta(seconds=seconds)
+    rule = Rule.parse(cron, zone)
+    assert rule.after(asked) == next(due for due in rule.moments(at - AROUND, at + 9 * AROUND) if due > asked)
+
+
+def test_a_rule_is_not_due_after_the_last_year() -> None:
+    rule = Rule.parse("0 0 1 1 *", "Asia/Tokyo")
+    assert rule.after(datetime(9999, 6, 1, tzinfo=UTC)) is None
+
+
+def test_the_moments_of_many_years_are_found_one_by_one() -> None:
+    moments = Rule.parse("* * * * *", "Europe/Berlin").moments(
+        datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+    )
+    assert next(moments) == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+
+
+@given(CRONTABS, st.sampled_from(["UTC", *zones.ZONES, "Asia/Kolkata"]))
 @settings(max_examples=60, deadline=None)
 def test_moments_come_in_order_and_each_once(cron: str, zone: str) -> None:
     rule = Rule.parse(cron, zone)

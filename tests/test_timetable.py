@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,15 @@ def test_poisson_delays_have_their_mean_and_no_memory() -> None:
     assert 54 < sum(delay - 60 for delay in beyond) / len(beyond) < 66
 
 
+@pytest.mark.parametrize(("kind", "seconds"), [(SpreadKind.UNIFORM, 5000), (SpreadKind.POISSON, 5000)])
+def test_a_spread_longer_than_the_period_is_fitted_into_it(kind: SpreadKind, seconds: float) -> None:
+    drawn = sorted(delays(4000, kind, seconds))
+    within = -math.expm1(-3600 / seconds)
+    for number, delay in enumerate(drawn):
+        share = delay / 3600 if kind is SpreadKind.UNIFORM else -math.expm1(-delay / seconds) / within
+        assert abs(number / 4000 - share) < 0.026  # Kolmogorov-Smirnov: 1.63 / sqrt(4000) for one in a hundred
+
+
 @pytest.mark.parametrize("kind", list(SpreadKind))
 def test_no_slot_is_due_after_the_next_one_is_planned_however_long_the_spread(kind: SpreadKind) -> None:
     timetable = Timetable(schedule(cron="*/7 * * * *", spread=Spread(kind=kind, seconds=7 * 86_400)))
@@ -91,7 +101,7 @@ def test_another_process_draws_the_same() -> None:
             "Europe/Berlin",
             "2026-03-28T12:00:00+00:00",
             "2026-03-29 03:00:00 CEST (+02:00)",
-            "the clocks go from 02:00 to 03:00: what is planned between is due then",
+            "02:30 does not exist on this day: the clocks go from 02:00 to 03:00",
         ),
         (
             "30 2 * * *",
@@ -106,6 +116,21 @@ def test_another_process_draws_the_same() -> None:
             "2026-10-25T00:30:00+00:00",
             "2026-10-25 02:00:00 CET (+01:00)",
             "02:00 comes twice on this day: this is the second time",
+        ),
+        (
+            "40 30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00+00:00",
+            "2026-03-29 03:00:40 CEST (+02:00)",
+            "02:30 does not exist on this day: the clocks go from 02:00 to 03:00",
+        ),
+        ("0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00+00:00", "2026-03-29 03:00:00 CEST (+02:00)", None),
+        (
+            "0 0 * * *",
+            "Africa/Cairo",
+            "2026-04-23T20:00:00+00:00",
+            "2026-04-24 01:00:00 EEST (+03:00)",
+            "00:00 does not exist on this day: the clocks go from 00:00 to 01:00",
         ),
         ("30 2 * * *", "Europe/Berlin", "2026-05-01T12:00:00+00:00", "2026-05-02 02:30:00 CEST (+02:00)", None),
     ],

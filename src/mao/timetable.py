@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from mao.rule import Rule
@@ -39,19 +39,20 @@ class Timetable:
 
     def firings(self, after: datetime, until: datetime) -> Iterator[Firing]:
         """Those planned later than `after` and due up to `until`, in order."""
-        firing = self.first(after)
-        while firing is not None and firing.due <= until:
-            yield firing
-            firing = self.first(firing.planned)
+        return takewhile(lambda firing: firing.due <= until, self._following(after))
 
     def first(self, after: datetime) -> Firing | None:
         """The first that is planned later than `after`; None if there is none for 50 years."""
-        planned = self.rule.after(after)
-        if planned is None:
-            return None
-        following = self.rule.after(planned)
-        period = _FOR_EVER if following is None else following - planned
-        return Firing(planned, planned + self._delay(planned, period), period)
+        return next(self._following(after), None)
+
+    def _following(self, after: datetime) -> Iterator[Firing]:
+        moments = self.rule.following(after)
+        planned = next(moments, None)
+        while planned is not None:
+            following = next(moments, None)
+            period = _FOR_EVER if following is None else following - planned
+            yield Firing(planned, planned + self._delay(planned, period), period)
+            planned = following
 
     def _delay(self, planned: datetime, period: timedelta) -> timedelta:
         """From the planned moment to the due one, in whole milliseconds; less than the period, so the order stays.
@@ -110,11 +111,12 @@ def _shown(local: datetime) -> str:
 
 def _note(rule: Rule, local: datetime) -> str | None:
     """What is to be known of a slot whose local time lies in or beside a gap or a repetition."""
-    before = (local.astimezone(UTC) - _SECOND).astimezone(local.tzinfo)
-    earlier = before + _SECOND  # what the clock would show, had it not been changed
-    shown = f"{local:%H:%M}"
-    if rule.is_fixed and earlier.replace(tzinfo=None) < local.replace(tzinfo=None):
-        return f"the clocks go from {earlier:%H:%M} to {shown}: what is planned between is due then"
+    local = local.replace(second=0)
+    before = (local.astimezone(UTC) - _SECOND).astimezone(local.tzinfo).replace(tzinfo=None)
+    left_out = before + _SECOND  # what the clock would show, had it not been changed
+    shown = local.replace(tzinfo=None)
+    if rule.is_fixed and left_out < shown and (asked := rule.asked_after(before)) and asked < shown:
+        return f"{asked:%H:%M} does not exist on this day: the clocks go from {left_out:%H:%M} to {shown:%H:%M}"
     if local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset():
-        return f"{shown} comes twice on this day: this is the {'second' if local.fold else 'first'} time"
+        return f"{shown:%H:%M} comes twice on this day: this is the {'second' if local.fold else 'first'} time"
     return None
