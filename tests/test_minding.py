@@ -27,6 +27,9 @@ def test_the_oldest_slots_go_from_the_registry_and_stay_in_all_ledgers(
         ledger = [slot for slot in each.slots(schedule) if slot.outcome]
         assert len(ledger) == 199
         assert {slot.outcome for slot in ledger} == {Outcome.MISSED}
+    assert len(alpha.held(schedule)) == 200, "others may not have had the time to copy the oldest"
+    clock.passes(minutes=15)
+    looks(clock, alpha, beta)
     held = alpha.held(schedule)
     assert 30 <= len(held) < 30 + 100
     shared = alpha.shared(schedule)

@@ -105,9 +105,7 @@ def test_a_tool_of_somebody_elses_is_told_and_its_dataset_shared(
     assert "The tool 'probe' is in the cluster already, registered by node 'beta' from the same repository" in told
 
 
-def test_shared_schedules_come_along_with_what_became_of_their_slots(
-    node: LocalNode, cluster: Registry
-) -> None:
+def test_shared_schedules_come_along_with_what_became_of_their_slots(node: LocalNode, cluster: Registry) -> None:
     keys = [schedule_key("1"), f"{SLOTS}1/ran", f"{SLOTS}1/claimed"]
     slot = Slot(schedule="1", planned=now(), due_at=now(), tool="probe", node="alpha")
     for key, value in zip(keys, (slot, slot.settled(Outcome.MISSED, now()), slot), strict=True):

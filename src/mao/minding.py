@@ -28,6 +28,8 @@ log = logging.getLogger("mao.minding")
 _MOST_SCHEDULES = 1000
 _BATCH = 50
 """Slots that the registry holds more than it has to: to delete each on its own would be a write more for each."""
+_UNTIL_COPIED = timedelta(minutes=10)
+"""Until every node that is in touch has long had an outcome in its own ledger."""
 _MOST_DELETED = 99
 """In one write, with the schedule itself."""
 
@@ -130,6 +132,8 @@ class Minder:
             if slot.planned > standing.until or (slot.planned in standing.started and slot.node.lower() in names):
                 break
             if not ended and number >= surplus and slot.planned > bound:
+                break
+            if slot.recorded_at is None or slot.recorded_at > node.clock() - _UNTIL_COPIED:
                 break
             edits.append(Edit(entry.key, None, entry.revision))
             schedule = schedule.model_copy(update={"reckoned_until": slot.planned})
