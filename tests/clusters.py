@@ -17,7 +17,7 @@ from etcd_cluster import EtcdCluster
 from mao.catalogue import DATASETS, NODES, TOOLS
 from mao.mirror import PREFIX
 from namespaces import Cut, Loopback, Namespaces
-from support import ServedNode, bare, commit, eventually, git, tool_files, trailers
+from support import WRITE, ServedNode, bare, commit, eventually, git, tool_files, trailers
 from writers import Told, Work
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class Cluster:
     directory: Path
     network: Loopback | Namespaces
     inbox: bool = False
+    scripts: dict[str, str] = field(default_factory=dict)
+    """Further commands of the tool, each with one argument."""
     nodes: list[PlacedNode] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
     """All that there ever were: what their writers were told holds on."""
@@ -100,7 +102,10 @@ class Cluster:
         self.remote, self.other = bare(self.directory / "data.git"), bare(self.directory / "other.git")
         if not self.inbox:
             git("config", "receive.hideRefs", "refs/mao", cwd=self.remote)
-        commit(self.directory / "probe", tool_files(self.remote))
+        scripts = {"Write": WRITE, **self.scripts}
+        commit(
+            self.directory / "probe", tool_files(self.remote, scripts=scripts, arguments=dict.fromkeys(self.scripts, 1))
+        )
         endpoints = self.etcd.endpoints
         for i, name in enumerate(NAMES):
             settings = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,8 @@ from support import ServedNode, bare, commit, tool_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from members import Clock, Member
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -103,3 +106,21 @@ def own_etcd(tmp_path: Path) -> Iterator[Callable[..., EtcdCluster]]:
     yield start
     for cluster in made:
         cluster.stop()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """What time it is on nodes that are open in this process."""
+    from members import Clock  # noqa: PLC0415  # it needs `settings`
+
+    return Clock()
+
+
+@pytest.fixture
+def join(tmp_path: Path, etcd: EtcdCluster, clock: Clock) -> Iterator[Callable[..., Member]]:
+    """Have a node in the cluster, open in this process: `join("alpha", cluster__slot_limit="10")`."""
+    from members import member  # noqa: PLC0415  # as above
+
+    etcd.empty()
+    with ExitStack() as closing:
+        yield lambda name, **more: closing.enter_context(member(tmp_path / name, etcd, clock, **more))

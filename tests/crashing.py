@@ -121,6 +121,19 @@ STEPS_OF_SCHEDULES: dict[str, tuple[str, str, str]] = {
 }
 """The steps of a slot, from when it is due."""
 
+STEPS_OF_SHARED_SLOTS: dict[str, tuple[str, str, str]] = {
+    "shared: due": ("before", "mao.claiming", "Looking._claim"),
+    "shared: claimed": ("after", "mao.claiming", "Looking._claim"),
+    "shared: to be started": ("before", "mao.fencing", "begin"),
+    "shared: start agreed": ("after", "mao.fencing", "begin"),
+    "shared: start recorded": ("before", "mao.running", "_launch"),
+    "shared: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
+    "shared: run recorded": ("after", "mao.ending", "record"),
+    "shared: settled": ("before", "mao.claiming", "write"),
+    "shared: looked": ("after", "mao.claiming", "Looking.go"),
+}
+"""The steps of a slot of the cluster."""
+
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     if supervisors_too:
@@ -132,9 +145,8 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 
 def arm(step: str, home: str) -> None:
     """Have this process, which serves the node in `home`, kill itself at `step`."""
-    when, module, path = (STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS | STEPS_OF_SCHEDULES)[
-        step.removeprefix("+")
-    ]
+    steps = STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS | STEPS_OF_SCHEDULES | STEPS_OF_SHARED_SLOTS
+    when, module, path = steps[step.removeprefix("+")]
     from mao.installation import Step  # noqa: PLC0415  # the command line does not load it
 
     owner: Any = importlib.import_module(module)

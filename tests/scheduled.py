@@ -22,6 +22,30 @@ if TYPE_CHECKING:
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
+def installation(more: str = "", arguments: str | None = None) -> Installation:
+    """The tool `probe` as it is when it is installed."""
+    text = tool_files("file:///nowhere/data.git", more=more, arguments={"Write": 0 if arguments else 2})["mao.yaml"]
+    definition = load(text.rstrip() + (f"\n    Arguments: {arguments}\n" if arguments else "\n"))
+    attempt = Attempt(
+        id="1",
+        commit="c" * 40,
+        url="file:///nowhere",
+        ref="HEAD",
+        definition=definition,
+        step=Step.DONE,
+        started_at=START,
+    )
+    return Installation(
+        tool="probe",
+        state=InstallationState.INSTALLED,
+        commit="c" * 40,
+        definition=definition,
+        tree="1",
+        dataset="probe-data",
+        attempt=attempt,
+    )
+
+
 class Place:
     """A node with a clock that the test sets, and a tool; runs begin and end when the test says so."""
 
@@ -40,30 +64,7 @@ class Place:
         reckoning.begin(self.node, self.present)
 
     def install(self, arguments: str | None = None) -> None:
-        text = tool_files("file:///nowhere/data.git", more=self.more, arguments={"Write": 0 if arguments else 2})[
-            "mao.yaml"
-        ]
-        definition = load(text.rstrip() + (f"\n    Arguments: {arguments}\n" if arguments else "\n"))
-        attempt = Attempt(
-            id="1",
-            commit="c" * 40,
-            url="file:///nowhere",
-            ref="HEAD",
-            definition=definition,
-            step=Step.DONE,
-            started_at=START,
-        )
-        self.node.store.save(
-            Installation(
-                tool="probe",
-                state=InstallationState.INSTALLED,
-                commit="c" * 40,
-                definition=definition,
-                tree="1",
-                dataset="probe-data",
-                attempt=attempt,
-            )
-        )
+        self.node.store.save(installation(self.more, arguments))
 
     def close(self) -> None:
         self._closing.close()

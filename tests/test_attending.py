@@ -78,11 +78,11 @@ def test_its_entry_outlives_its_lease_and_is_written_once(node: LocalNode) -> No
 
 
 def test_an_entry_that_was_lost_is_put_back(node: LocalNode) -> None:
-    with announced(node) as announcement:
-        assert announcement._lease is not None
-        node.registry.revoke(announcement._lease)
+    with announced(node):
+        assert node.lease is not None
+        node.registry.revoke(node.lease)
         eventually(lambda: own(node))
-        assert announcement._lease is not None
+        assert node.lease is not None
         node.registry.write(Edit(KEY, None, revision(node)))
         eventually(lambda: own(node))
 

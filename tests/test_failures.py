@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mao.errors import Conflict, DiskFull, OutsideFailed
+from mao.errors import Conflict, DiskFull, OutsideFailed, RegistryUnavailable
 from mao.failures import FAILURES, Failure, classify, known, pause, spread
 from mao.retry import RATE_LIMITED
 
@@ -44,7 +44,7 @@ def test_no_cause_is_there_twice() -> None:
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.cause)
 def test_every_cause_is_an_error_that_publishing_knows(failure: Failure) -> None:
-    assert issubclass(failure.error, OutsideFailed | DiskFull | Conflict)
+    assert issubclass(failure.error, OutsideFailed | DiskFull | Conflict | RegistryUnavailable)
     assert not issubclass(failure.error, Conflict) or failure.retry is None
 
 

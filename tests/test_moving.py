@@ -7,11 +7,13 @@ import pytest
 
 from conftest import settings
 from mao import registering
-from mao.catalogue import Dataset, Tool, dataset_key, tool_key
+from mao.catalogue import SLOTS, Dataset, Tool, dataset_key, schedule_key, tool_key
 from mao.local_node import LocalNode, opened
 from mao.moving import bring, entries, forget, take_along
 from mao.registries.sqlite import SqliteRegistry
 from mao.registry import Edit, Registry
+from mao.schedule import Outcome, Slot
+from mao.values import now
 from support import bare, commit, tool_files
 
 if TYPE_CHECKING:
@@ -101,6 +103,20 @@ def test_a_tool_of_somebody_elses_is_told_and_its_dataset_shared(
     registering.register_tool(node, str(tool))
     (told,) = bring(node.registry, cluster).taken
     assert "The tool 'probe' is in the cluster already, registered by node 'beta' from the same repository" in told
+
+
+def test_shared_schedules_come_along_with_what_became_of_their_slots(node: LocalNode, cluster: Registry) -> None:
+    keys = [schedule_key("1"), f"{SLOTS}1/ran", f"{SLOTS}1/claimed"]
+    slot = Slot(schedule="1", planned=now(), due_at=now(), tool="probe", node="alpha")
+    for key, value in zip(keys, (slot, slot.settled(Outcome.MISSED, now()), slot), strict=True):
+        node.registry.write(Edit(key, value.model_dump_json().encode(), 0))
+
+    for _ in range(2):
+        assert set(bring(node.registry, cluster).keys) == set(keys[:2])
+
+    assert cluster.get(keys[0])
+    assert cluster.get(keys[1])
+    assert not cluster.get(keys[2]), "a claim without a lease would stay for ever"
 
 
 def test_of_two_states_of_one_registration_the_newer_stands(node: LocalNode, cluster: Registry, tool: Path) -> None:

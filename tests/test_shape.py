@@ -56,6 +56,7 @@ TESTED_ELSEWHERE = {
     "local_node.py": "test_crashes.py",
     "settings.py": "test_config.py",
     "settling.py": "test_verifying.py",
+    "ranking.py": "test_claiming.py",
     "registry.py": "registries/test_contract.py",
     "retry.py": "test_failures.py",
     "yaml_tree.py": "test_definition_file.py",

@@ -92,11 +92,20 @@ def check_own(node: LocalNode, value: Tool | Dataset, *, as_administrator: bool)
     Raises:
         Denied
     """
-    if value.registered_by.lower() == node.config.node.lower():
+    check_owner(node, f"'{value.name}'", value.registered_by, as_administrator=as_administrator)
+
+
+def check_owner(node: LocalNode, what: str, owner: str, *, as_administrator: bool) -> None:
+    """Refuse to change `what` is the node `owner`'s, if that is another one, unless it is done as administrator.
+
+    Raises:
+        Denied
+    """
+    if owner.lower() == node.config.node.lower():
         return
     if not as_administrator:
         raise Denied(
-            f"'{value.name}' was registered by node '{value.registered_by}': only that node may change it, or one that"
+            f"{what} was registered by node '{owner}': only that node may change it, or one that"
             " is an administrator and says so (--as-administrator). Nothing was changed."
         )
-    log.warning("'%s' of node '%s' is changed by this node, as administrator", value.name, value.registered_by)
+    log.warning("%s of node '%s' is changed by this node, as administrator", what, owner)

@@ -158,6 +158,7 @@ def run_for(node: LocalNode, schedule: Schedule, slot: Slot) -> Run:
         schedule=schedule.id,
         slot=slot.planned,
         attempt=len(slot.runs) + 1,
+        anywhere=schedule.anywhere,
     )
     run, secrets = running.queued(node, wish, new_id())
     if secrets:

@@ -71,7 +71,6 @@ class Announcement:
         self._key = node_key(node.config.node)
         self._since = now()
         self._announced = False
-        self._lease: int | None = None
         self._renew_at = 0.0
         self._said: str | None = None
         self._first: MaoError | None = None
@@ -107,8 +106,8 @@ class Announcement:
             self._woken.wait(max(0.0, self._renew_at - time.monotonic()))
             self._stopping.wait(_PAUSE)
         try:
-            if self._lease is not None:
-                self._node.registry.revoke(self._lease)
+            if self._node.lease is not None:
+                self._node.registry.revoke(self._node.lease)
         except MaoError as error:
             log.info("the node is listed until its lease ends: %s", error.detail)
 
@@ -118,7 +117,7 @@ class Announcement:
             if not self._announce():
                 return  # what was said of it last still holds
         except StaleRevision:  # somebody else has written it just now, or the lease has ended: look again
-            self._lease = None
+            self._node.lease = None
             self._woken.set()
         except MaoError as raised:
             error = raised
@@ -147,24 +146,24 @@ class Announcement:
         due = time.monotonic() >= self._renew_at
         if due:
             self._renew_at = time.monotonic() + node.config["registry.lease"] / _RENEWALS
-            if self._lease is not None and not node.registry.renew(self._lease):
-                self._lease = None  # this process was stopped, or the registry away, for too long
+            if node.lease is not None and not node.registry.renew(node.lease):
+                node.lease = None  # this process was stopped, or the registry away, for too long
         value = self._described().model_dump_json().encode()
         shown = node.mirror.get(self._key)
-        if self._lease is not None and shown is not None and shown.value == value:
+        if node.lease is not None and shown is not None and shown.value == value:
             return due
         present = node.registry.get(self._key)
         if present is not None:
             try:
                 _check(node, present.value, self._since if self._announced else None)
             except NodeTaken:
-                self._lease = None
+                node.lease = None
                 raise
-        if self._lease is not None and present is not None and present.value == value:
+        if node.lease is not None and present is not None and present.value == value:
             return True
-        if self._lease is None:
-            self._lease = node.registry.grant(node.config["registry.lease"])
-        revision = node.registry.write(Edit(self._key, value, present.revision if present else 0), lease=self._lease)
+        if node.lease is None:
+            node.lease = node.registry.grant(node.config["registry.lease"])
+        revision = node.registry.write(Edit(self._key, value, present.revision if present else 0), lease=node.lease)
         self._announced = True
         node.mirror.catch_up(revision)
         return True

@@ -11,6 +11,10 @@ from mao.values import Moment, Value
 TOOLS = "/mao/v1/tools/"
 DATASETS = "/mao/v1/datasets/"
 NODES = "/mao/v1/nodes/"
+SCHEDULES = "/mao/v1/schedules/"
+"""Of the cluster; those of a node are in its store."""
+SLOTS = "/mao/v1/slots/"
+"""Of these schedules."""
 
 
 class _Shared(Value):
@@ -77,3 +81,13 @@ def dataset_key(name: str) -> str:
 def node_key(name: str) -> str:
     """The registry key of a node: names are unique without regard to case."""
     return NODES + name.lower()
+
+
+def schedule_key(schedule_id: str) -> str:
+    """The registry key of a schedule of the cluster."""
+    return SCHEDULES + schedule_id
+
+
+def slots_below(schedule_id: str) -> str:
+    """What the registry keys of all slots of a schedule of the cluster begin with."""
+    return f"{SLOTS}{schedule_id}/"

@@ -12,20 +12,34 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mao import announcing, building, checking, cloning, ending, publishing, queueing, reckoning, running, tending
+from mao import (
+    announcing,
+    building,
+    checking,
+    cloning,
+    ending,
+    fencing,
+    publishing,
+    queueing,
+    reckoning,
+    running,
+    tending,
+)
 from mao.attending import Announcement
 from mao.caretaking import Caretaker
 from mao.errors import MaoError
 from mao.installation import Step
+from mao.minding import Minder
 from mao.registry import STALE
 from mao.run import PublicationState, Run, RunState
 from mao.schedule import ON_TIME
 from mao.values import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from mao.installation import Installation
     from mao.local_node import LocalNode
 
 log = logging.getLogger("mao.daemon")
@@ -65,6 +79,9 @@ class Daemon:
         self._schedules = ThreadPoolExecutor(1, thread_name_prefix="schedules")
         self._remote = ThreadPoolExecutor(32, thread_name_prefix="remote")
         self._announcement = Announcement(node)
+        # Registries may take seconds to say that they are away.
+        self._shared = ThreadPoolExecutor(8, thread_name_prefix="cluster schedules")
+        self._minder = Minder(node)
         self._caretaker = Caretaker(node)
         self._care_at = 0.0
         self._reckoned: datetime | None = None  # when schedules were looked at last
@@ -100,6 +117,7 @@ class Daemon:
         self._schedules.shutdown(cancel_futures=True)
         self._local.shutdown(cancel_futures=True)
         self._remote.shutdown(cancel_futures=True)
+        self._shared.shutdown(cancel_futures=True)
         os.close(self._wake)
 
     def _loop(self) -> None:
@@ -117,22 +135,14 @@ class Daemon:
 
     def _until_due(self) -> float:
         """Seconds until a schedule is due; at least a moment, as it may be being reckoned."""
-        first = self._node.agenda.first()
-        return _LOOK if first is None else max(_MOMENT, (first - self._node.clock()).total_seconds())
+        moments = [moment for moment in (self._node.agenda.first(), self._minder.first()) if moment is not None]
+        return max(_MOMENT, (min(moments) - self._node.clock()).total_seconds()) if moments else _LOOK
 
     def _look(self) -> None:
         node = self._node
         self._do(self._schedules, ("node", "schedules"), self._reckon, "schedules")
-        runs = node.store.live_runs()
         installations = node.store.live_installations()
-        switching = frozenset(i.tool for i in installations if i.attempt.step is Step.SWITCHING)
-        for run in running.startable(runs, node.config["runs.limit"], switching):
-            self._do(self._local, ("run", run.id), running.start, run.id)
-        for run in runs:
-            if run.state is RunState.RUNNING:
-                self._do(self._local, ("run", run.id), self._advance, run.id)
-            elif _to_collect(run):
-                self._do(self._local, ("run", run.id), _collect, run.id)
+        self._look_at_runs(installations)
         for dataset in self._to_publish():
             self._do(self._remote, ("dataset", dataset), self._publish, dataset)
         if time.monotonic() >= self._tend_at:
@@ -147,6 +157,21 @@ class Daemon:
         for clone in node.store.live_clones():
             self._do(self._remote, ("clone", clone.dataset), cloning.advance, clone.dataset)
         self._look_at_registry()
+
+    def _look_at_runs(self, installations: Sequence[Installation]) -> None:
+        node = self._node
+        runs = node.store.live_runs()
+        switching = frozenset(i.tool for i in installations if i.attempt.step is Step.SWITCHING)
+        for schedule_id in self._minder.due(runs):
+            self._do(self._shared, ("cluster schedule", schedule_id), self._minder.advance, schedule_id)
+        ready = [run for run in runs if node.mirror.in_touch() or not fencing.waits(node, run)]
+        for run in running.startable(ready, node.config["runs.limit"], switching):
+            self._do(self._local, ("run", run.id), running.start, run.id)
+        for run in runs:
+            if run.state is RunState.RUNNING:
+                self._do(self._local, ("run", run.id), self._advance, run.id)
+            elif _to_collect(run):
+                self._do(self._local, ("run", run.id), _collect, run.id)
 
     def _look_at_registry(self) -> None:
         """Say once that the registry is away, and once that it is back; tell it what it has missed."""

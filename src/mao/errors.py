@@ -10,7 +10,7 @@
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused
+    │   └── ScheduleEnded, BackfillRefused, SlotTaken
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
@@ -190,6 +190,10 @@ class ScheduleEnded(Conflict):
 
 class BackfillRefused(Conflict):
     """The tool does not let slots of the past be run."""
+
+
+class SlotTaken(Conflict):
+    """The cluster has given the slot to another run."""
 
 
 class GitFailed(OutsideFailed):

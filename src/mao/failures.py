@@ -11,9 +11,11 @@ from mao.errors import (
     MaoError,
     OutsideFailed,
     PathClash,
+    RegistryUnavailable,
     RemoteRefused,
     RemoteRewritten,
     RemoteUnreachable,
+    SlotTaken,
 )
 from mao.retry import AWAY, MENDED_BY_SOMEBODY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Retry
 
@@ -61,8 +63,7 @@ FAILURES = (
     Failure(
         "file-too-large",
         "A file is larger than the host takes (100 MB at most of them).",
-        "Raise the host's limit, if it is yours, and ask for the run to be published again; let the tool write smaller"
-        " files.",
+        "Raise the host's limit, if it is yours, and ask for the run to be published again; or write smaller files.",
         r"exceeds GitHub's file size limit|remote: error: GH001|Cannot commit files larger than"
         r"|blobs? which exceed the|is larger than the allowed size of|files larger than \d|Object too large \("
         r"|files exceeding the (file )?size limit|exceeds? .{0,30}file size limit",
@@ -245,6 +246,20 @@ FAILURES = (
         "The run wrote a file where the dataset has a folder, or the reverse.",
         "Rename the one in the dataset, and change the tool.",
         error=PathClash,
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "registry-unavailable",
+        "The run is of a schedule of the cluster, and the registry, which says whose its slot is, is away.",
+        "Nothing; if it lasts, see what `mao cluster status` says.",
+        error=RegistryUnavailable,
+        retry=AWAY,
+    ),
+    Failure(
+        "slot-taken",
+        "The run is of a schedule of the cluster, and the registry, set back perhaps, gives its slot to another run.",
+        "Look at both runs. Ask for this one to be published, if its data is to be there, too.",
+        error=SlotTaken,
         retry=ONLY_WHEN_ASKED,
     ),
 )

@@ -81,6 +81,8 @@ class LocalNode:
         self._listeners: list[Callable[[], None]] = []
         self.agenda = Agenda()
         self.up_since = clock()
+        self.lease: int | None = None
+        """Of what is this node's in the registry for as long as it serves; None while it is not announced there."""
 
     def _open(self, closing: ExitStack) -> None:
         closing.enter_context(self.workspace.locked())

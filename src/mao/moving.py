@@ -6,9 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key
+from mao.catalogue import DATASETS, SCHEDULES, SLOTS, TOOLS, Dataset, Tool, dataset_key
 from mao.errors import StaleRevision
 from mao.registry import Edit
+from mao.schedule import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,12 @@ def bring(own: Registry, cluster: Registry) -> Moved:
             )
         else:
             _bring(entry.key, tool, cluster, moved)
+    # Slots first: of a schedule without them, other nodes would have to think that they were missed.
+    settled = [entry for entry in entries(own, SLOTS) if Slot.model_validate_json(entry.value).outcome is not None]
+    for entry in (*settled, *entries(own, SCHEDULES)):
+        with suppress(StaleRevision):  # it was brought before; nobody else has its id
+            cluster.write(Edit(entry.key, entry.value, 0))
+        moved.keys.append(entry.key)
     return moved
 
 

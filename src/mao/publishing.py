@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mao import folding, recording, settling
+from mao import fencing, folding, recording, settling
 from mao.bare_cache import HEADS, BareCache, Tip
 from mao.committing import commit_on
 from mao.data_directory import publishable
@@ -90,6 +90,8 @@ def _fold_for_others(node: LocalNode, cache: DatasetCache) -> float | None:
 
 
 def _to_remote(node: LocalNode, cache: DatasetCache, runs: list[Run]) -> float | None:
+    if held_back := fencing.held_back(node, due(node, runs)):
+        runs = [run for run in runs if run.id not in held_back]
     sent = due(node, runs)
     delivered = [run for run in runs if is_in(run, PublicationState.DELIVERED)]
     first = next((run for run in runs if is_in(run, PublicationState.WAITING) and not of_its_own(run)), None)

@@ -20,9 +20,9 @@ _MOST_RUNS, _MOST_BYTES = 100, 100_000_000
 """What goes out in one push at most; a single run goes whatever its size."""
 OF_THE_DATA = frozenset(
     {"hook-declined", "refused-by-remote", "file-too-large", "push-too-large", "file-changed"}
-    | {"large-file", "lfs-refused", "lfs-unreachable"}
+    | {"large-file", "lfs-refused", "lfs-unreachable", "registry-unavailable", "slot-taken"}
 )
-"""Causes that may lie in the data of a single run; the others concern every run for that remote."""
+"""Causes that may lie in a single run or its data; the others concern every run for that remote."""
 
 
 def on_the_way(node: LocalNode) -> dict[str, list[Run]]:

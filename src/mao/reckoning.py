@@ -37,6 +37,8 @@ _LONGEST_DELAY = timedelta(days=40)
 def begin(node: LocalNode, present: datetime) -> None:
     """Note when each schedule is due next; a clock that was set back is found here."""
     for schedule in node.store.schedules(ScheduleState.ACTIVE, ScheduleState.PAUSED):
+        if schedule.anywhere:
+            continue
         with node.locked("schedule", schedule.id):
             if current := _current(node, schedule.id, present):
                 note(node, current)

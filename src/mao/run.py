@@ -140,6 +140,9 @@ class Run(Value):
     """The planned moment of the slot that it was made for."""
     attempt: int = 1
     """Counts the runs made for that slot."""
+    anywhere: bool = False
+    """Whether that slot belongs to the cluster, which has to agree before the run is started, and before its data is
+    published."""
     publish: bool
     """Whether the data is pushed; if not, it is only committed on this node."""
     fresh: bool

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from mao import data_directory, ending, ledger
 from mao.building import find_installation
-from mao.errors import CommandNotFound, DiskFull, InUse, NotInstalled, RunEnded, RunNotFound
+from mao.errors import (
+    CommandNotFound,
+    DiskFull,
+    InUse,
+    NotInstalled,
+    RegistryUnavailable,
+    RunEnded,
+    RunNotFound,
+    SlotTaken,
+)
 from mao.executor import Ended, Job, Lost, Running
 from mao.run import PublicationState, Run, RunState
 from mao.values import new_id, now, rfc3339
@@ -37,6 +46,7 @@ class Wish:
     slot: datetime | None = None
     """The schedule, and the planned moment of the slot, that it is for."""
     attempt: int = 1
+    anywhere: bool = False
 
 
 def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | None = None) -> Run:
@@ -87,6 +97,7 @@ def queued(node: LocalNode, wish: Wish, run_id: str) -> tuple[Run, dict[str, str
         schedule=wish.schedule,
         slot=wish.slot,
         attempt=wish.attempt,
+        anywhere=wish.anywhere,
         publish=wish.publish,
         fresh=installation.definition.data.fresh,
         state=RunState.QUEUED,
@@ -173,11 +184,16 @@ def start(node: LocalNode, run_id: str) -> None:
             return
         try:
             installation = _installation_for(node, run)
+            slots = ledger.started(node, run)
             _prepare_data(node, run, installation)
         except (NotInstalled, CommandNotFound, InUse) as error:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
-        slots = ledger.started(node, run)
+        except SlotTaken as error:
+            ending.end(node, run, RunState.CANCELLED, f"not started: {error.detail}")
+            return
+        except RegistryUnavailable:
+            return
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
         node.store.save(run, *slots, flush=False)  # the executor keeps on stable storage that it was started
         _launch(node, run, installation)

@@ -132,6 +132,8 @@ class Schedule(Value):
 class Slot(Value):
     """A moment at which a schedule is due, and what became of it."""
 
+    model_config = ConfigDict(extra="allow")  # as above
+
     schedule: str
     planned: Moment
     """What the rule says."""
@@ -168,6 +170,11 @@ class Slot(Value):
         if self.outcome is not None:
             raise AssertionError(f"slot {self.key} is {self.outcome} already, and not {outcome}")
         return self.model_copy(update={"outcome": outcome, "recorded_at": at, "detail": detail, **changes})
+
+    def started(self, at: datetime) -> Slot:
+        """This slot with the outcome that its first run is started now."""
+        late = at - self.due_at > ON_TIME or self.backfill is not None
+        return self.settled(Outcome.RAN_LATE if late else Outcome.RAN, at, started_at=at)
 
 
 def slot_key(schedule: str, planned: datetime) -> str:

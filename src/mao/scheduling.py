@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mao import attempting, reckoning
+from mao import attempting, reckoning, sharing
 from mao.building import find_installation
 from mao.definition import Backfill
 from mao.errors import BackfillRefused, BadSchedule, ScheduleEnded, ScheduleNotFound
@@ -19,7 +19,7 @@ from mao.rule import Rule
 from mao.run import FAILED, Run
 from mao.schedule import DAY, Outcome, Overlap, Schedule, ScheduleState, Slot, Spread
 from mao.timetable import Firing, Timetable
-from mao.values import new_id, rfc3339
+from mao.values import new_id, now, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,8 +75,11 @@ def add(node: LocalNode, plan: Plan, idempotent: IdempotentRequest | None = None
             "reckoned_until": present,
         },
     )
-    node.store.save(schedule, request=idempotent)
-    reckoning.note(node, schedule)
+    if schedule.anywhere:
+        sharing.add(node, schedule, idempotent)
+    else:
+        node.store.save(schedule, request=idempotent)
+        reckoning.note(node, schedule)
     return schedule
 
 
@@ -117,7 +120,9 @@ def find_schedule(node: LocalNode, schedule_id: str) -> Schedule:
 
 def next_firing(schedule: Schedule) -> Firing | None:
     """When it is due next; None if that is never."""
-    return None if schedule.state is ScheduleState.REMOVED else Timetable(schedule).first(schedule.reckoned_until)
+    if schedule.state is ScheduleState.REMOVED:
+        return None
+    return Timetable(schedule).first(now() if schedule.anywhere else schedule.reckoned_until)
 
 
 def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Schedule:
@@ -131,6 +136,11 @@ def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Sched
     Raises:
         ScheduleNotFound, ScheduleEnded, BadSchedule, NotInstalled, CommandNotFound, BadArguments: nothing was changed.
     """
+    if find_schedule(node, schedule_id).anywhere:  # what its slots up to now are, other nodes may still have to know
+        raise BadSchedule(
+            f"The schedule {schedule_id} belongs to the cluster, where none is edited. Remove it and add another one."
+            " Nothing was changed."
+        )
 
     def edited(schedule: Schedule, present: datetime) -> list[Document]:
         new = _checked(
@@ -141,32 +151,41 @@ def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Sched
     return _changed(node, schedule_id, edited)
 
 
-def pause(node: LocalNode, schedule_id: str, note: str | None = None) -> Schedule:
+def pause(node: LocalNode, schedule_id: str, note: str | None = None, *, as_administrator: bool = False) -> Schedule:
     """Start nothing until it is resumed; slots that are due until then are recorded as paused.
 
     Raises:
         ScheduleNotFound, ScheduleEnded
+        Denied, NodeTaken, RegistryUnavailable, RegistryFull: of a schedule that belongs to the cluster.
     """
+    if (known := find_schedule(node, schedule_id)).anywhere:
+        return sharing.pause(node, known, note, as_administrator=as_administrator)
     change = {"state": ScheduleState.PAUSED, "note": note}
     return _changed(node, schedule_id, lambda schedule, _: [schedule.model_copy(update=change)])
 
 
-def resume(node: LocalNode, schedule_id: str) -> Schedule:
+def resume(node: LocalNode, schedule_id: str, *, as_administrator: bool = False) -> Schedule:
     """Start runs again from now on.
 
     Raises:
         ScheduleNotFound, ScheduleEnded
+        Denied, NodeTaken, RegistryUnavailable, RegistryFull: of a schedule that belongs to the cluster.
     """
+    if (known := find_schedule(node, schedule_id)).anywhere:
+        return sharing.resume(node, known, as_administrator=as_administrator)
     change = {"state": ScheduleState.ACTIVE, "note": None}
     return _changed(node, schedule_id, lambda schedule, _: [schedule.model_copy(update=change)])
 
 
-def remove(node: LocalNode, schedule_id: str) -> Schedule:
+def remove(node: LocalNode, schedule_id: str, *, as_administrator: bool = False) -> Schedule:
     """Let it be due no more; its slots so far stay known, and a run that was started goes on.
 
     Raises:
         ScheduleNotFound, ScheduleEnded
+        Denied, NodeTaken, RegistryUnavailable, RegistryFull: of a schedule that belongs to the cluster.
     """
+    if (known := find_schedule(node, schedule_id)).anywhere:
+        return sharing.remove(node, known, as_administrator=as_administrator)
 
     def removed(schedule: Schedule, present: datetime) -> list[Document]:
         change = {"state": ScheduleState.REMOVED, "reckoned_until": max(present, schedule.reckoned_until)}
@@ -223,6 +242,11 @@ def backfill(node: LocalNode, schedule_id: str, first: datetime, last: datetime)
         BackfillRefused: the tool does not say that its runs may be made afterwards.
         BadSchedule: there are too many slots.
     """
+    if find_schedule(node, schedule_id).anywhere:
+        raise BackfillRefused(
+            f"The schedule {schedule_id} belongs to the cluster: its slots have one run at most, and none afterwards."
+            " Start runs with 'mao tool run'. Nothing was started."
+        )
     with _held(node, schedule_id) as (schedule, present):
         _check_may_backfill(node, schedule.tool)
         firings = Timetable(schedule).firings(first - timedelta(milliseconds=1), present)

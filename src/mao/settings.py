@@ -167,6 +167,12 @@ SETTINGS: dict[str, Setting] = {
         "",
         "Nodes whose users may install tools, start runs and change schedules here; `*` for all. Each may look.",
     ),
+    "cluster.keep_slots": Setting(
+        _days,
+        "30",
+        "Days for which slots of schedules of the cluster stay in the registry; in the ledgers of nodes they stay.",
+    ),
+    "cluster.slot_limit": Setting(_count, "1000", "Slots of each schedule of the cluster that the registry keeps."),
     "runs.limit": Setting(_count, "8", "Runs at the same time."),
     "runs.log_limit": Setting(
         _size,

@@ -10,7 +10,7 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
-from mao.cli.options import asks_node, complete, schedule_argument
+from mao.cli.options import administrator_option, asks_node, complete, schedule_argument
 from mao.cli.output import FORMATS, mao, moment, say, seconds
 
 if TYPE_CHECKING:
@@ -173,29 +173,33 @@ def slots(client: Client, output: Output, schedule_id: str, limit: int | None, *
 @click.command()
 @schedule_argument
 @click.option("--note", help="Why; slots that are due meanwhile tell it.")
+@administrator_option
 @asks_node
-def pause(client: Client, output: Output, schedule_id: str, note: str | None) -> None:
+def pause(client: Client, output: Output, schedule_id: str, note: str | None, *, as_administrator: bool) -> None:
     """Have a schedule start nothing until it is resumed; its slots until then are recorded as paused."""
-    paused = client.post(at("schedules", schedule_id, "pause"), {"note": note})
+    path = at("schedules", schedule_id, "pause")
+    paused = client.post(path, {"note": note}, as_administrator=as_administrator or None)
     resumes = mao(f"schedule resume {paused['id']}")
     _told(output, paused, f"Paused. What is due meanwhile is recorded, and not started. {resumes} ends that.")
 
 
 @click.command()
 @schedule_argument
+@administrator_option
 @asks_node
-def resume(client: Client, output: Output, schedule_id: str) -> None:
+def resume(client: Client, output: Output, schedule_id: str, *, as_administrator: bool) -> None:
     """Have a schedule start runs again, from now on."""
-    resumed = client.post(at("schedules", schedule_id, "resume"))
+    resumed = client.post(at("schedules", schedule_id, "resume"), as_administrator=as_administrator or None)
     _told(output, resumed, f"Resumed. It is due next at {moment(resumed['next_at'])}.")
 
 
 @click.command()
 @schedule_argument
+@administrator_option
 @asks_node
-def remove(client: Client, output: Output, schedule_id: str) -> None:
+def remove(client: Client, output: Output, schedule_id: str, *, as_administrator: bool) -> None:
     """Have a schedule be due no more. Its slots so far stay known, and a run that was started goes on."""
-    client.delete(at("schedules", schedule_id))
+    client.delete(at("schedules", schedule_id), as_administrator=as_administrator or None)
     slots = mao(f"schedule slots {schedule_id}")
     _told(output, {"id": schedule_id, "removed": True}, f"Removed. {slots} still tells what became of its slots.")
 

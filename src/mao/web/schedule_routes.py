@@ -14,7 +14,7 @@ from mao.errors import BadBody, StaleRevision
 from mao.schedule import Overlap, Schedule, ScheduleState, Slot, Spread
 from mao.store import IdempotentRequest
 from mao.values import Moment, new_id, rfc3339
-from mao.web.access import IfMatch, Key, Node, alone
+from mao.web.access import AsAdministrator, IfMatch, Key, Node, alone
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 from mao.web.slot_routes import LASTING, First, Last, newest
 
@@ -173,24 +173,30 @@ def edit(node: Node, schedule_id: str, changes: Changes, if_match: IfMatch) -> R
 
 
 @router.delete("/{schedule_id}", status_code=204)
-def remove(node: Node, schedule_id: str, if_match: IfMatch) -> None:
+def remove(node: Node, schedule_id: str, if_match: IfMatch, as_administrator: AsAdministrator) -> None:
     """Let it be due no more: its slots so far stay known, and a run that was started goes on."""
     with _unchanged(node, schedule_id, if_match):
-        scheduling.remove(node, schedule_id)
+        scheduling.remove(node, schedule_id, as_administrator=as_administrator)
 
 
 @router.post("/{schedule_id}/pause", responses={200: {"model": ShownSchedule}})
-def pause(node: Node, schedule_id: str, if_match: IfMatch, why: Pause = _FOR_NO_REASON) -> Response:
+def pause(
+    node: Node,
+    schedule_id: str,
+    if_match: IfMatch,
+    as_administrator: AsAdministrator,
+    why: Pause = _FOR_NO_REASON,
+) -> Response:
     """Start nothing until it is resumed: slots that are due meanwhile are recorded as `paused`, with the note."""
     with _unchanged(node, schedule_id, if_match):
-        return _one(node, scheduling.pause(node, schedule_id, why.note))
+        return _one(node, scheduling.pause(node, schedule_id, why.note, as_administrator=as_administrator))
 
 
 @router.post("/{schedule_id}/resume", responses={200: {"model": ShownSchedule}})
-def resume(node: Node, schedule_id: str, if_match: IfMatch) -> Response:
+def resume(node: Node, schedule_id: str, if_match: IfMatch, as_administrator: AsAdministrator) -> Response:
     """Start runs again from now on."""
     with _unchanged(node, schedule_id, if_match):
-        return _one(node, scheduling.resume(node, schedule_id))
+        return _one(node, scheduling.resume(node, schedule_id, as_administrator=as_administrator))
 
 
 @router.post("/{schedule_id}/backfill", status_code=202, responses={202: {"model": Page[Slot]}})

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
+from mao.catalogue import SCHEDULES, SLOTS
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ async def _events(request: Request, node: LocalNode, seq: int, position: int) ->
                 event_id=f"{seq}.{position}",
             )
         found, present = node.mirror.changed_since(position)
+        found = [change for change in found if not change.key.startswith((SCHEDULES, SLOTS))]  # in the store, too
         for entry, after in zip_longest(found, found[1:]):
             told = True
             if after is None or after.revision != entry.revision:  # who resumes between two of one write gets both
