@@ -104,6 +104,18 @@ def test_a_user_is_let_in_with_its_password_and_again_when_its_member_has_forgot
     registry.close()
 
 
+def test_a_user_is_let_in_again_when_all_members_have_forgotten_it(own_etcd: Callable[..., EtcdCluster]) -> None:
+    cluster = own_etcd(size=1)
+    cluster.want_users()
+    registry = EtcdRegistry(EtcdClient(cluster.endpoints, user="node", password=PASSWORD))
+    revision = put(registry, "/mao/a", b"0", if_revision=0)
+    for turn in range(1, 4):
+        cluster.kill(0)
+        cluster.restart(0)
+        revision = put(registry, "/mao/a", b"%d" % turn, if_revision=revision)
+    registry.close()
+
+
 def test_whoever_has_no_right_is_told_why(own_etcd: Callable[..., EtcdCluster], refusal: Callable[..., str]) -> None:
     cluster = own_etcd(size=1)
     cluster.want_users()

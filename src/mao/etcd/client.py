@@ -26,6 +26,7 @@ _ANSWER = 2.0
 _PATIENCE = 5.0
 """Seconds in which attempts are begun: two elections with etcd's own settings."""
 _PAUSE = 0.1
+_AUTHENTICATE = "/etcdserverpb.Auth/Authenticate"
 _OF_THE_MEMBER = ("/etcdserverpb.Cluster/", "/etcdserverpb.Maintenance/")
 _OPTIONS = (
     # The reply to a page of large entries is larger than grpc's limit of 4 MB.
@@ -169,9 +170,8 @@ class EtcdClient:
             if self._token != known:
                 return
             request = rpc.AuthenticateRequest(name=self._user, password=self._password)
-            path = "/etcdserverpb.Auth/Authenticate"
             try:
-                self._token = self._once(endpoint, path, request, rpc.AuthenticateResponse, seconds).token
+                self._token = self._once(endpoint, _AUTHENTICATE, request, rpc.AuthenticateResponse, seconds).token
             except Failed as error:
                 if "not enabled" not in error.words:
                     raise
@@ -193,7 +193,8 @@ class EtcdClient:
 
     def _metadata(self, path: str) -> tuple[tuple[str, str], ...]:
         """Who asks; and that a member without a leader is of no use, unless it is asked about itself."""
-        token = (("token", self._token),) if self._token else ()
+        # With a token that it has forgotten, a member lets nobody in, not even with the right password.
+        token = (("token", self._token),) if self._token and path != _AUTHENTICATE else ()
         return token if path.startswith(_OF_THE_MEMBER) else (*token, ("hasleader", "true"))
 
     def _channel(self, endpoint: str) -> grpc.Channel:
