@@ -43,7 +43,7 @@ def too_late(node: LocalNode, run: Run, present: datetime) -> str | None:
     slot = slot_of(node, run)
     if slot is None or slot.start_by is None or present <= slot.start_by:
         return None
-    if slot.outcome is not None and not run.anywhere:  # in the cluster it is recorded before the start
+    if slot.outcome is not None:  # in the cluster it is recorded before the start, which a kill may have come before
         return None
     return f"not started: its slot of {rfc3339(slot.planned)} had to be started by {rfc3339(slot.start_by)}"
 
