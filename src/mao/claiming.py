@@ -44,7 +44,7 @@ _UNENDED = frozenset({RunState.QUEUED, RunState.RUNNING})
 
 
 @dataclass(slots=True)
-class Standing:
+class Remembered:
     """What a node remembers of a schedule from one look to the next; all of it is found again by looking."""
 
     until: datetime
@@ -78,12 +78,12 @@ class Looking:
     Args:
         node: that looks.
         schedule: as the registry has it.
-        standing: as the look before has left it.
+        remembered: as the look before has left it.
         since: when the node was seen to be in touch with the registry, and has been since.
     """
 
-    def __init__(self, node: LocalNode, schedule: Schedule, standing: Standing, since: datetime) -> None:
-        self._node, self._schedule, self._standing, self._since = node, schedule, standing, since
+    def __init__(self, node: LocalNode, schedule: Schedule, remembered: Remembered, since: datetime) -> None:
+        self._node, self._schedule, self._remembered, self._since = node, schedule, remembered, since
         self._present = node.clock()
         self._name = node.config.node.lower()
         self._nodes = live_nodes(node)
@@ -101,16 +101,16 @@ class Looking:
         Raises:
             RegistryUnavailable, RegistryFull: to be called again.
         """
-        standing, settled = self._standing, True
-        standing.own.clear()
-        for planned in sorted(standing.started):
+        remembered, settled = self._remembered, True
+        remembered.own.clear()
+        for planned in sorted(remembered.started):
             self._see_started(planned)
         firings = list(islice(self._due(), _MOST_SLOTS))
-        absent, standing.absent = standing.absent, {}
+        absent, remembered.absent = remembered.absent, {}
         for firing in firings:
             entry, slot = self._found(firing.planned)
             if slot is None:
-                since = standing.absent[firing.planned] = absent.get(firing.planned, self._present)
+                since = remembered.absent[firing.planned] = absent.get(firing.planned, self._present)
                 self._see_absent(firing, since)
             elif slot.outcome is None:
                 self._see_claimed(firing, slot, _revision(entry))
@@ -118,8 +118,8 @@ class Looking:
                 self._see_settled(slot)
             settled = settled and slot is not None and slot.outcome is not None
             if settled:
-                standing.until = firing.planned
-        standing.unsettled = not settled or len(firings) == _MOST_SLOTS
+                remembered.until = firing.planned
+        remembered.unsettled = not settled or len(firings) == _MOST_SLOTS
         self._store()
         self._wake_for_next(firings)
 
@@ -133,15 +133,15 @@ class Looking:
         """The slots that are due and not known to have their outcome."""
         table = Timetable(self._schedule)
         if self._schedule.state is not ScheduleState.REMOVED:
-            return table.firings(self._standing.until, self._present)
-        firings = table.firings(self._standing.until, datetime.max.replace(tzinfo=UTC))
+            return table.firings(self._remembered.until, self._present)
+        firings = table.firings(self._remembered.until, datetime.max.replace(tzinfo=UTC))
         return takewhile(lambda firing: firing.planned <= self._schedule.changed_at, firings)
 
     def _wake_for_next(self, firings: list[Firing]) -> None:
         if len(firings) == _MOST_SLOTS:
             self._wake(self._present)
         elif self._schedule.state is not ScheduleState.REMOVED:
-            following = Timetable(self._schedule).first(firings[-1].planned if firings else self._standing.until)
+            following = Timetable(self._schedule).first(firings[-1].planned if firings else self._remembered.until)
             if following is not None:
                 self._wake(following.due)
 
@@ -160,19 +160,19 @@ class Looking:
         kept = slot.model_copy(update={"over": True})  # nothing is to be done about it by what reckons this node's own
         if self._node.store.body("slot", slot.key) != body_of(kept):
             self._ledger.append(kept)
-        if slot.outcome in STARTED and not slot.over and slot.planned not in self._standing.started:
-            self._standing.started.add(slot.planned)
+        if slot.outcome in STARTED and not slot.over and slot.planned not in self._remembered.started:
+            self._remembered.started.add(slot.planned)
             self._see_started(slot.planned)
 
     def _see_started(self, planned: datetime) -> None:
         """Whether the run of a slot goes on: its node says so, and says when it has ended."""
         entry, slot = self._found(planned)
         if entry is None or slot is None or slot.over:
-            self._standing.started.discard(planned)
+            self._remembered.started.discard(planned)
         elif slot.node.lower() != self._name:
             self._going_on = self._going_on or slot.node.lower() in self._names
         elif (run := self._run_of(slot)) is not None and run.state in _UNENDED:
-            self._standing.own.add(run.id)
+            self._remembered.own.add(run.id)
             self._going_on = True
         else:
             self._put(slot.model_copy(update={"over": True}), entry.revision)
@@ -190,7 +190,7 @@ class Looking:
             self._put(slot.settled(outcome, self._present, run.reason, over=True), revision)
         else:
             self._going_on = True
-            self._standing.own |= {run.id} if run else set()
+            self._remembered.own |= {run.id} if run else set()
 
     def _run_of(self, slot: Slot) -> Run | None:
         return self._node.store.run(slot.runs[-1]) if slot.runs else None
@@ -242,7 +242,7 @@ class Looking:
         if at is not None:
             self._node.store.save(run)
             self._going_on = True
-            self._standing.own.add(run.id)
+            self._remembered.own.add(run.id)
             self._node.mirror.catch_up(at)
 
     def _without_run(self, firing: Firing) -> Slot | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mao.agenda import Agenda
 from mao.catalogue import SCHEDULES, SLOTS, schedule_key, slots_below
-from mao.claiming import AGAIN, Looking, Standing
+from mao.claiming import AGAIN, Looking, Remembered
 from mao.document import body_of
 from mao.errors import RegistryFull, RegistryUnavailable, StaleRevision
 from mao.ranking import live_nodes, ranked
@@ -40,7 +40,7 @@ class Minder:
     def __init__(self, node: LocalNode) -> None:
         self._node = node
         self._agenda = Agenda()
-        self._standings: dict[str, Standing] = {}
+        self._remembered: dict[str, Remembered] = {}
         self._wanted: set[str] = set()
         self._since: datetime | None = None
         self._position = 0
@@ -62,7 +62,7 @@ class Minder:
         present = node.clock()
         if self._since is None:  # there may be gaps: all is looked at from where all is known to be settled
             self._since, self._position = present, node.mirror.position
-            self._standings.clear()
+            self._remembered.clear()
             kept = node.store.schedules(ScheduleState.ACTIVE, ScheduleState.PAUSED)
             self._wanted |= {schedule.id for schedule in kept if schedule.anywhere}
             self._wanted |= {entry.key.removeprefix(SCHEDULES) for entry in node.mirror.entries(SCHEDULES)}
@@ -73,7 +73,7 @@ class Minder:
             self._agenda.put(schedule_id, None)
             self._wanted.add(schedule_id)
         live = {run.id for run in runs if run.ended_at is None}
-        self._wanted |= {key for key, standing in tuple(self._standings.items()) if not standing.own <= live}
+        self._wanted |= {key for key, remembered in tuple(self._remembered.items()) if not remembered.own <= live}
         return sorted(self._wanted)
 
     def advance(self, node: LocalNode, schedule_id: str) -> None:
@@ -100,26 +100,26 @@ class Minder:
         schedule = Schedule.model_validate_json(entry.value)
         if node.store.body("schedule", schedule_id) != body_of(schedule):
             node.store.save(schedule)
-        standing = self._standings.setdefault(schedule_id, Standing(schedule.reckoned_until))
-        standing.until = max(standing.until, schedule.reckoned_until)
-        look = Looking(node, schedule, standing, since)
+        remembered = self._remembered.setdefault(schedule_id, Remembered(schedule.reckoned_until))
+        remembered.until = max(remembered.until, schedule.reckoned_until)
+        look = Looking(node, schedule, remembered, since)
         look.go()
         names = ranked(live_nodes(node), schedule_id)
         if names[:1] == [node.config.node.lower()]:
-            self._clear(schedule, standing, entry.revision, names)
+            self._clear(schedule, remembered, entry.revision, names)
         if schedule.state is ScheduleState.REMOVED:
             return max(schedule.changed_at + timedelta(days=node.config["cluster.keep_slots"]), node.clock() + AGAIN)
         return look.wake_at
 
     def _forget(self, schedule_id: str) -> None:
         """The registry does not have the schedule any more; what is known of it here stays."""
-        self._standings.pop(schedule_id, None)
+        self._remembered.pop(schedule_id, None)
         kept = self._node.store.schedule(schedule_id)
         if kept is not None and kept.anywhere and kept.state is not ScheduleState.REMOVED:
             note = "the registry does not have it any more"
             self._node.store.save(kept.model_copy(update={"state": ScheduleState.REMOVED, "note": note}))
 
-    def _clear(self, schedule: Schedule, standing: Standing, revision: int, names: list[str]) -> None:
+    def _clear(self, schedule: Schedule, remembered: Remembered, revision: int, names: list[str]) -> None:
         """Delete from the registry the oldest slots, once all nodes have had time to take them into their ledgers."""
         node = self._node
         entries = node.mirror.entries(slots_below(schedule.id))
@@ -129,7 +129,7 @@ class Minder:
         edits: list[Edit] = []
         for number, entry in enumerate(entries[:_MOST_DELETED]):
             slot = Slot.model_validate_json(entry.value)
-            if slot.planned > standing.until or (slot.planned in standing.started and slot.node.lower() in names):
+            if slot.planned > remembered.until or (slot.planned in remembered.started and slot.node.lower() in names):
                 break
             if not ended and number >= surplus and slot.planned > bound:
                 break
@@ -137,7 +137,7 @@ class Minder:
                 break
             edits.append(Edit(entry.key, None, entry.revision))
             schedule = schedule.model_copy(update={"reckoned_until": slot.planned})
-        is_last = ended and len(edits) == len(entries) and not standing.unsettled
+        is_last = ended and len(edits) == len(entries) and not remembered.unsettled
         if is_last or len(edits) >= _BATCH:
             value = None if is_last else body_of(schedule).encode()
             with suppress(StaleRevision):  # somebody has changed the schedule: it is looked at again
