@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mao import running
 from mao.errors import BadArguments, CommandNotFound, MaoError, NotInstalled, RunEnded
-from mao.run import Run, RunState
+from mao.run import UNENDED, Run, RunState
 from mao.schedule import Outcome, Overlap, Schedule, ScheduleState, Slot
 from mao.values import new_id
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mao.document import Document
     from mao.local_node import LocalNode
 
-_UNENDED = frozenset({RunState.QUEUED, RunState.RUNNING})
 _TRIED_AGAIN = frozenset({RunState.FAILED, RunState.TIMED_OUT, RunState.LOST})
 
 
@@ -76,7 +75,7 @@ def _goes_on(node: LocalNode, standing: Standing, slot: Slot, present: datetime)
         elif slot.start_by is not None and present > slot.start_by:
             running.give_up(node, run.id)
         run = node.store.run(run.id)
-    if run is None or run.state not in _UNENDED:
+    if run is None or run.state not in UNENDED:
         return False
     if slot.backfill is None:
         standing.going_on.append(run.id)

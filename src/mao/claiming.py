@@ -20,7 +20,7 @@ from mao.errors import BadArguments, CommandNotFound, NotInstalled, RunEnded, St
 from mao.ranking import has_tool, live_nodes, ranked
 from mao.reckoning import latest, own_limit, slot_of
 from mao.registry import Edit
-from mao.run import FAILED, Run, RunState
+from mao.run import FAILED, UNENDED, Run, RunState
 from mao.schedule import STARTED, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Timetable
 
@@ -40,7 +40,6 @@ _STEP = timedelta(seconds=1)
 AGAIN = timedelta(seconds=1)
 """After that it is looked again at what could not be done."""
 _INSTANT = timedelta(milliseconds=1)
-_UNENDED = frozenset({RunState.QUEUED, RunState.RUNNING})
 
 
 @dataclass(slots=True)
@@ -171,7 +170,7 @@ class Looking:
             self._remembered.started.discard(planned)
         elif slot.node.lower() != self._name:
             self._going_on = self._going_on or slot.node.lower() in self._names
-        elif (run := self._run_of(slot)) is not None and run.state in _UNENDED:
+        elif (run := self._run_of(slot)) is not None and run.state in UNENDED:
             self._remembered.own.add(run.id)
             self._going_on = True
         else:
@@ -223,7 +222,7 @@ class Looking:
     def _is_full(self) -> bool:
         """Whether a run would have to wait here, while it could be started on another node."""
         most: int = self._node.config["runs.limit"]
-        return sum(run.state in _UNENDED for run in self._node.store.live_runs()) >= most
+        return sum(run.state in UNENDED for run in self._node.store.live_runs()) >= most
 
     def _bring_on(self, firing: Firing, revision: int) -> None:
         """Claim the slot, or record its outcome, if its key is still of this revision."""

@@ -16,7 +16,7 @@ from mao.errors import (
 from mao.installation import Attempt, Installation, InstallationState, Step
 from mao.reading import Pinned, check_remote, read
 from mao.registering import find_tool
-from mao.run import RunState
+from mao.run import UNENDED
 from mao.values import new_id, now
 from mao.workspace import fsync, remove_tree
 
@@ -118,4 +118,4 @@ def _keep_data(node: LocalNode, installation: Installation) -> None:
 
 
 def _needs(run: Run, installation: Installation) -> bool:
-    return run.tool == installation.tool and run.state in {RunState.QUEUED, RunState.RUNNING}
+    return run.tool == installation.tool and run.state in UNENDED

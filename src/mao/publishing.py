@@ -28,7 +28,7 @@ from mao.errors import (
 )
 from mao.git import LOST_RACE
 from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_again, batch, due, held, is_in, of_its_own, on_the_way_to, size
-from mao.run import Publication, PublicationState, PublishedFile, Run, RunState
+from mao.run import UNENDED, Publication, PublicationState, PublishedFile, Run
 from mao.uploading import uploaded
 from mao.values import display
 
@@ -254,7 +254,7 @@ def ask(node: LocalNode, run: Run) -> Run:
     """
     publication = run.publication
     if publication is None:
-        if run.state in {RunState.QUEUED, RunState.RUNNING}:
+        if run.state in UNENDED:
             raise NothingToPublish(f"Run {run.id} is {run.state}; its data is published when it has ended.")
         raise RunEnded(f"Run {run.id} is {run.state}: a run that did not succeed publishes nothing.")
     if publication.state in {

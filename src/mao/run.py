@@ -40,7 +40,9 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.LOST: frozenset(),
 }
 
-ENDED = frozenset(RunState) - {RunState.QUEUED, RunState.RUNNING, RunState.PUBLISHING}
+UNENDED = frozenset({RunState.QUEUED, RunState.RUNNING})
+"""The states in which the tool has not ended: it waits to be started, or goes on."""
+ENDED = frozenset(RunState) - UNENDED - {RunState.PUBLISHING}
 """The states in which nothing goes on for now."""
 
 

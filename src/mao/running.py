@@ -19,7 +19,7 @@ from mao.errors import (
     SlotTaken,
 )
 from mao.executor import Ended, Job, Lost, Running
-from mao.run import PublicationState, Run, RunState
+from mao.run import UNENDED, PublicationState, Run, RunState
 from mao.values import new_id, now, rfc3339
 from mao.workspace import disk_errors, remove_tree, write_durably
 
@@ -135,7 +135,7 @@ def request_cancel(node: LocalNode, run_id: str) -> Run:
     find_run(node, run_id)
     with node.locked("run", run_id):
         run = find_run(node, run_id)
-        if run.state not in {RunState.QUEUED, RunState.RUNNING}:
+        if run.state not in UNENDED:
             raise RunEnded(f"Run {run.id} is {run.state}: its tool has ended already.")
         run = run.model_copy(update={"cancel_requested": True})
         if run.state is RunState.QUEUED:
