@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from mao.registry import Edit
 from mao.run import FAILED, UNENDED, Run, RunState
 from mao.schedule import STARTED, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Timetable
+from mao.values import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +40,6 @@ _STEP = timedelta(seconds=1)
 """From the moment at which the first node tries to take a slot, to that at which the next one does."""
 AGAIN = timedelta(seconds=1)
 """After that it is looked again at what could not be done."""
-_INSTANT = timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)
@@ -133,8 +133,8 @@ class Looking:
         table = Timetable(self._schedule)
         if self._schedule.state is not ScheduleState.REMOVED:
             return table.firings(self._remembered.until, self._present)
-        firings = table.firings(self._remembered.until, datetime.max.replace(tzinfo=UTC))
-        return takewhile(lambda firing: firing.planned <= self._schedule.changed_at, firings)
+        following = table.following(self._remembered.until)
+        return takewhile(lambda firing: firing.planned <= self._schedule.changed_at, following)
 
     def _wake_for_next(self, firings: list[Firing]) -> None:
         if len(firings) == _MOST_SLOTS:
@@ -202,7 +202,7 @@ class Looking:
         elif slot.start_by is not None and self._present > slot.start_by:
             running.give_up(self._node, run.id)
         elif slot.start_by is not None:
-            self._wake(slot.start_by + _INSTANT)
+            self._wake(slot.start_by + INSTANT)
         return self._node.store.run(run.id)
 
     def _see_absent(self, firing: Firing, since: datetime) -> None:
@@ -231,7 +231,7 @@ class Looking:
             self._put(slot, revision)
             return
         too_late = firing.due + latest(firing, self._limit)
-        self._wake(too_late + _INSTANT)
+        self._wake(too_late + INSTANT)
         slot = slot_of(self._node, self._schedule, firing).model_copy(update={"start_by": too_late})
         try:
             run = attempting.run_for(self._node, self._schedule, slot)

@@ -13,9 +13,10 @@ from mao.attempting import Standing
 from mao.definition import Backfill
 from mao.schedule import DAY, ON_TIME, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Timetable
+from mao.values import INSTANT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from mao.local_node import LocalNode
@@ -28,26 +29,35 @@ _MOST_SLOTS = 1000
 _MOST_SCHEDULES = 100
 """Reckoned at once: each of their locks is held until what became of them is stored."""
 _MOST_IN_A_LOOK = 10_000
+_PAGE = 500
 _AFTER_BUG = timedelta(seconds=10)
-_INSTANT = timedelta(milliseconds=1)
 _LONGEST_DELAY = timedelta(days=40)
 """By which a spread may have a slot due after its planned moment, but for rules that are due less than once a month."""
 
 
 def begin(node: LocalNode, present: datetime) -> None:
     """Note when each schedule is due next; a clock that was set back is found here."""
-    for schedule in node.store.schedules(ScheduleState.ACTIVE, ScheduleState.PAUSED):
-        if schedule.anywhere:
-            continue
-        with node.locked("schedule", schedule.id):
-            if current := _current(node, schedule.id, present):
+    for schedule_id in _ids(node):
+        with node.locked("schedule", schedule_id):
+            if current := _current(node, schedule_id, present):
                 note(node, current)
 
 
+def _ids(node: LocalNode) -> Iterator[str]:
+    """The ids of all schedules that are due at times; not all in memory at once."""
+    for state in (ScheduleState.ACTIVE, ScheduleState.PAUSED):
+        after = None
+        while found := node.store.bodies("schedule", after=after, limit=_PAGE, state=state):
+            yield from (schedule_id for schedule_id, _ in found)
+            after = found[-1][0]
+
+
 def _current(node: LocalNode, schedule_id: str, present: datetime) -> Schedule | None:
-    """The schedule, reckoned no further than the clock says."""
+    """The schedule, if it is this node's own, reckoned no further than the clock says."""
     schedule = node.store.schedule(schedule_id)
-    if schedule is None or schedule.reckoned_until <= present + ON_TIME:
+    if schedule is None or schedule.anywhere:
+        return None
+    if schedule.reckoned_until <= present + ON_TIME:
         return schedule
     return _set_back(node, schedule, present)
 
@@ -63,7 +73,7 @@ def _set_back(node: LocalNode, schedule: Schedule, present: datetime) -> Schedul
     slots = [Slot.model_validate_json(body) for _, body in bodies]
     ahead = [slot for slot in slots if slot.due_at > present + ON_TIME]
     log.warning("the clock was set back: %d slots of schedule %s are still to come", len(ahead), schedule.id)
-    until = min([present, *(slot.planned - _INSTANT for slot in ahead)])
+    until = min([present, *(slot.planned - INSTANT for slot in ahead)])
     schedule = schedule.model_copy(update={"reckoned_until": until})
     node.store.save(schedule)  # first: a slot that is still there when its time comes is not made again
     node.store.remove(*(slot for slot in ahead if slot.over and not slot.runs))
@@ -159,7 +169,7 @@ def _reckon_due(node: LocalNode, standing: Standing, present: datetime) -> None:
 
 def _reckon_one(node: LocalNode, standing: Standing, firing: Firing, present: datetime, *, is_newest: bool) -> None:
     schedule = standing.schedule
-    own = own_limit(node, schedule.tool)
+    own = own_limit(node, schedule.tool) if is_newest else None
     slot = slot_of(node, schedule, firing)
     if schedule.state is ScheduleState.PAUSED:
         standing.put(slot.settled(Outcome.PAUSED, present, schedule.note, over=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from mao.rule import Rule
 from mao.run import FAILED, Run
 from mao.schedule import DAY, Outcome, Overlap, Schedule, ScheduleState, Slot, Spread
 from mao.timetable import Firing, Timetable
-from mao.values import new_id, now, rfc3339
+from mao.values import INSTANT, new_id, now, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -223,12 +222,11 @@ def _held(node: LocalNode, schedule_id: str) -> Iterator[tuple[Schedule, datetim
 
 def _undue(node: LocalNode, schedule: Schedule, present: datetime, why: str) -> list[Document]:
     """Those slots whose planned moment is past, but which the spread has due later: nothing is started for them."""
-    undue: list[Document] = []
-    after = schedule.reckoned_until
-    while (firing := Timetable(schedule).first(after)) is not None and firing.planned <= present:
-        undue.append(slot_of(node, schedule, firing).settled(Outcome.CANCELLED, present, why, over=True))
-        after = firing.planned
-    return undue
+    following = Timetable(schedule).following(schedule.reckoned_until)
+    return [
+        slot_of(node, schedule, firing).settled(Outcome.CANCELLED, present, why, over=True)
+        for firing in takewhile(lambda firing: firing.planned <= present, following)
+    ]
 
 
 def backfill(node: LocalNode, schedule_id: str, first: datetime, last: datetime) -> list[Slot]:
@@ -249,7 +247,7 @@ def backfill(node: LocalNode, schedule_id: str, first: datetime, last: datetime)
         )
     with _held(node, schedule_id) as (schedule, present):
         _check_may_backfill(node, schedule.tool)
-        firings = Timetable(schedule).firings(first - timedelta(milliseconds=1), present)
+        firings = Timetable(schedule).firings(first - INSTANT, present)
         wanted = list(islice(takewhile(lambda firing: firing.planned <= last, firings), _MOST_AT_ONCE + 1))
         if len(wanted) > _MOST_AT_ONCE:
             raise BadSchedule(

@@ -39,13 +39,14 @@ class Timetable:
 
     def firings(self, after: datetime, until: datetime) -> Iterator[Firing]:
         """Those planned later than `after` and due up to `until`, in order."""
-        return takewhile(lambda firing: firing.due <= until, self._following(after))
+        return takewhile(lambda firing: firing.due <= until, self.following(after))
 
     def first(self, after: datetime) -> Firing | None:
         """The first that is planned later than `after`; None if there is none for 50 years."""
-        return next(self._following(after), None)
+        return next(self.following(after), None)
 
-    def _following(self, after: datetime) -> Iterator[Firing]:
+    def following(self, after: datetime) -> Iterator[Firing]:
+        """Those planned later than `after`, in order; no more if there is none for 50 years."""
         moments = self.rule.following(after)
         planned = next(moments, None)
         while planned is not None:
@@ -92,7 +93,6 @@ class Preview(Value):
 
 def preview(timetable: Timetable, after: datetime, count: int) -> list[Preview]:
     """The next `count` slots later than `after`."""
-    firings = timetable.firings(after, after + _FOR_EVER)
     return [
         Preview(
             planned=firing.planned,
@@ -100,7 +100,7 @@ def preview(timetable: Timetable, after: datetime, count: int) -> list[Preview]:
             local=_shown(local := firing.planned.astimezone(timetable.rule.zone)),
             note=_note(timetable.rule, local),
         )
-        for firing in islice(firings, count)
+        for firing in islice(timetable.following(after), count)
     ]
 
 

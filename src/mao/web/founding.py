@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mao import cloning, installing, registering, running, scheduling, usage
 from mao.catalogue import DATASETS, TOOLS
 from mao.errors import BadBody
+from mao.rule import WORDS
 from mao.run import Run
 from mao.web.access import Node, patient, registry_age
 from mao.web.installation_routes import help_of
@@ -19,8 +20,6 @@ from mao.web.pages import encoded
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.schedule import Schedule
-
-_FREQUENCIES = ("daily", "weekly", "monthly")
 
 router = APIRouter(tags=["founding"])
 
@@ -97,12 +96,12 @@ def run(node: Node, wanted: FoundingRun, response: Response) -> dict[str, str]:
     arguments = wanted.arguments or []
     if not wanted.cron:
         made: Run | Schedule = running.request_run(node, running.Wish(wanted.name, wanted.command, arguments))
-    elif wanted.frequency in _FREQUENCIES:
+    elif wanted.frequency in WORDS:
         made = scheduling.add(node, scheduling.Plan(wanted.name, wanted.command, arguments, wanted.frequency))
     else:
         said = "is missing" if wanted.frequency is None else f"is '{wanted.frequency}'"
         raise BadBody(
-            f"With 'cron', 'frequency' must be one of {', '.join(_FREQUENCIES)}; it {said}. Nothing was added. Other"
+            f"With 'cron', 'frequency' must be one of {', '.join(WORDS)}; it {said}. Nothing was added. Other"
             " rules are for POST /api/v1/schedules."
         )
     noun = "runs" if isinstance(made, Run) else "schedules"

@@ -15,9 +15,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
 from mao import scheduling, timetable
-from mao.schedule import Outcome, Schedule, ScheduleState, Slot, slot_key
+from mao.schedule import DAY, Outcome, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Preview, Timetable
-from mao.values import Moment, Value, rfc3339, since
+from mao.values import INSTANT, Moment, Value, rfc3339, since
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 
@@ -31,8 +31,6 @@ Asked = Annotated[Wanted, Depends(wanted)]
 
 LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 """The states of schedules that are shown unless another is asked for."""
-_INSTANT = timedelta(milliseconds=1)
-_DAY = timedelta(days=1)
 _TROUBLED = (
     Outcome.MISSED,
     Outcome.TOOL_MISSING,
@@ -48,7 +46,7 @@ _PAST_ALL = "~"
 def _end(text: object) -> datetime:
     """The moment that a day (`2026-11-01`, when it ends in UTC) or an RFC 3339 moment names."""
     is_day = isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)
-    return since(text) + (_DAY - _INSTANT if is_day else timedelta(0))
+    return since(text) + (DAY - INSTANT if is_day else timedelta(0))
 
 
 First = Annotated[Moment, BeforeValidator(since)]
@@ -78,7 +76,7 @@ class Ledger:
         self.schedule_id = schedule_id
         self._outcome = outcome
         self._newest_first = order is Order.NEWEST
-        first = slot_key(schedule_id, since - _INSTANT) if since else f"{schedule_id}/"
+        first = slot_key(schedule_id, since - INSTANT) if since else f"{schedule_id}/"
         last = (slot_key(schedule_id, until) if until else f"{schedule_id}/") + _PAST_ALL
         self._after, self._before = (last, first) if self._newest_first else (first, last)
 
@@ -100,7 +98,7 @@ Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
 def _next(schedule: Schedule, count: int) -> Response:
     """The next slots of a schedule, on one page; none if it was removed."""
     first = scheduling.next_firing(schedule)
-    found = timetable.preview(Timetable(schedule), first.planned - _INSTANT, count) if first else []
+    found = timetable.preview(Timetable(schedule), first.planned - INSTANT, count) if first else []
     return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
 
 
@@ -156,7 +154,7 @@ class Summary(Value):
 @router.get("/summary")
 def summary(node: Node) -> Summary:
     """How many schedules there are by state, and how many of their slots of the last day were troubled."""
-    begin = node.clock() - _DAY
+    begin = node.clock() - DAY
     schedules = node.store.schedules(*LASTING)
     troubled = [
         Troubled(schedule=known.id, tool=known.tool, command=known.command, outcome=outcome, slots=slots)
