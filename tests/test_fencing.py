@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mao import fencing, publishing, running
+from mao.definition_file import load
 from mao.registry import Edit
 from mao.run import Publication, PublicationState, Run, RunState
+from mao.schedule import Outcome
 from members import Clock, Member, looks, member
-from support import eventually
+from scheduled import installation
+from support import eventually, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +52,28 @@ def test_what_the_registry_gives_to_another_run_waits_for_a_decision(join: Calla
     assert publication(alpha, run) == (PublicationState.BLOCKED, "slot-taken")
     asked = publishing.ask(alpha.node, running.find_run(alpha.node, run.id))
     assert fencing.held_back(alpha.node, [asked]) == set()
+
+
+def test_a_run_that_cannot_be_started_has_not_run_in_the_cluster_either(
+    join: Callable[..., Member], clock: Clock, tmp_path: Path
+) -> None:
+    alpha = join("alpha")
+    definition = load(tool_files("file:///nowhere/data.git", fresh=False)["mao.yaml"])
+    alpha.node.store.save(installation().model_copy(update={"definition": definition}))
+    tree = alpha.node.workspace.tree("probe", "1")
+    tree.mkdir(parents=True)
+    (tree / "data").symlink_to(tmp_path)
+    schedule = alpha.add()
+    clock.next_hour()
+    looks(clock, alpha)
+
+    (run,) = alpha.runs(RunState.QUEUED)
+    running.start(alpha.node, run.id)
+    looks(clock, alpha)
+
+    assert running.find_run(alpha.node, run.id).state is RunState.FAILED
+    (slot,) = alpha.held(schedule)
+    assert (slot.outcome, slot.started_at) == (Outcome.TOOL_MISSING, None)
 
 
 def test_of_a_slot_that_is_no_longer_in_the_registry_the_ledger_tells(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def _key(run: Run) -> str:
-    assert run.schedule is not None and run.slot is not None  # noqa: S101, PT018  # for the type checker
+    assert run.schedule is not None  # noqa: S101  # for the type checker
+    assert run.slot is not None  # noqa: S101  # likewise
     return SLOTS + slot_key(run.schedule, run.slot)
 
 
@@ -39,7 +40,10 @@ def slot_of(node: LocalNode, run: Run) -> Slot | None:
 
 def waits(node: LocalNode, run: Run) -> bool:
     """Whether `run` cannot be started before the registry is asked; what others do must not wait for that."""
-    return run.anywhere and run.state is RunState.QUEUED and not node.workspace.run(run.id).exists()
+    if not run.anywhere or run.state is not RunState.QUEUED:
+        return False
+    slot = slot_of(node, run)
+    return slot is None or slot.outcome is None
 
 
 def begin(node: LocalNode, run: Run) -> None:

@@ -184,8 +184,8 @@ def start(node: LocalNode, run_id: str) -> None:
             return
         try:
             installation = _installation_for(node, run)
-            slots = ledger.started(node, run)
             _prepare_data(node, run, installation)
+            slots = ledger.started(node, run)  # last: in the cluster it is recorded now
         except (NotInstalled, CommandNotFound, InUse) as error:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
