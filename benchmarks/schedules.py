@@ -31,6 +31,8 @@ from support import ServedNode, bare, commit, eventually, tool_files
 _AHEAD = 20
 """Seconds from the start of the node to the moment at which schedules are due; more with more schedules."""
 _TOGETHER = 1000
+_IDLE = 30
+"""Thousandths of a processor that a node takes at most when it has nothing to do."""
 
 
 def schedule(cron: str) -> Schedule:
@@ -87,6 +89,11 @@ def idle_cost(node: ServedNode, seconds: float) -> tuple[float, float]:
     return process.memory_info().rss / 1e6, 1000 * used / seconds
 
 
+def until_idle(node: ServedNode) -> None:
+    """Wait until all schedules are in the agenda, which the node does beside its work."""
+    eventually(lambda: idle_cost(node, 2)[1] < _IDLE, "the node has read its schedules", 120)
+
+
 def measure(work: Path, count: int, due: int, idle: float) -> None:
     node = prepared(work)
     ahead = _AHEAD + idle + count / 1000
@@ -95,7 +102,7 @@ def measure(work: Path, count: int, due: int, idle: float) -> None:
     begun = time.monotonic()
     node.start()
     ready = time.monotonic() - begun
-    time.sleep(5 + count / 5000)  # until all are in the agenda
+    until_idle(node)
     memory, cpu = idle_cost(node, idle)
     print(f"{count} schedules: ready after {ready:.1f} s; idle {memory:.0f} MB, {cpu:.1f} thousandths of a processor")
     if not due:
