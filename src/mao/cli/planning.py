@@ -126,8 +126,9 @@ def add(  # noqa: PLR0913  # what click hands over
     click.echo(schedule["id"])
     say(f"{schedule['tool']} {schedule['command']} is scheduled: {rule_of(schedule)}. {_next(schedule)}")
     if not schedule["publish"]:
+        where = "the node that runs it" if anywhere else "this node"
         say(
-            f"Its data is committed on this node and not pushed: {mao('run publish RUN')} pushes that of a run later,"
+            f"Its data is committed on {where} and not pushed: {mao('run publish RUN')} pushes that of a run later,"
             " --publish would push all of it at once."
         )
 
