@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from mao.alarm import Alarm, AlarmKind
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
-router = APIRouter(tags=["this node"])
+router = api("this node")
 
 
 @router.get("/alarms", responses={200: {"model": Page[Alarm]}})

@@ -27,7 +27,6 @@ from mao.web import (
 )
 from mao.web.access import Changes
 from mao.web.guard import Guard
-from mao.web.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,7 +50,6 @@ def create(node: LocalNode) -> FastAPI:
         docs_url=None,  # it would load scripts from elsewhere; `reference` has a page of our own
         redoc_url=None,
         lifespan=lifespan,
-        responses={"default": {"model": Problem, "content": {problems.MEDIA_TYPE: {}}}},
     )
     app.state.node = node
     app.state.relayed = set()
@@ -68,10 +66,10 @@ def create(node: LocalNode) -> FastAPI:
         relaying,
         alarm_routes,
         streams,
+        founding,
+        operations,
+        reference,
     ):
-        app.include_router(part.router, prefix="/api/v1")  # a router within a router would be searched twice
-    app.include_router(founding.router)
-    app.include_router(operations.router)
-    app.include_router(reference.router)
+        app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
     return app

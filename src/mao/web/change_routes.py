@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from mao import changing, tracing, verifying
 from mao.change import Action, Change
 from mao.web.access import Key, Node, alone, once, patient
 from mao.web.pages import Page, Wanted, encoded, page_of, wanted
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
 
-router = APIRouter(prefix="/datasets/{name}", tags=["published"])
+router = api("published", "/datasets/{name}")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 

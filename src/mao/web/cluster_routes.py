@@ -8,7 +8,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,11 +20,12 @@ from mao.names import Name  # FastAPI reads the annotations
 from mao.web.access import Node  # noqa: TC001  # likewise
 from mao.web.pages import encoded
 from mao.web.relaying import connected
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from mao.config import Config
 
-router = APIRouter(tags=["cluster"])
+router = api("cluster")
 
 _CLOCKS = 64
 """How many nodes are asked for their time at once."""

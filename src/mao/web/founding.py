@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 from pydantic import BaseModel
 
 from mao import cloning, installing, registering, running, scheduling, usage
@@ -16,12 +16,13 @@ from mao.run import Run
 from mao.web.access import Node, patient, registry_age
 from mao.web.installation_routes import help_of
 from mao.web.pages import encoded
+from mao.web.routing import root
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.schedule import Schedule
 
-router = APIRouter(tags=["founding"])
+router = root("founding")
 
 
 class Registration(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mao import building, cloning, installing, updating, usage
@@ -16,11 +16,12 @@ from mao.values import Since
 from mao.web import streams
 from mao.web.access import Key, Node, Wait, ended, once, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
 
-router = APIRouter(tags=["this node"])
+router = api("this node")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 

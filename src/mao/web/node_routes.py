@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from mao.catalogue import NODES, Node, node_key
 from mao.errors import NodeNotFound
@@ -13,12 +13,13 @@ from mao.names import nearest
 from mao.values import Moment, now
 from mao.web import access  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.registry import Entry
 
-router = APIRouter(prefix="/nodes", tags=["cluster"])
+router = api("cluster", "/nodes")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mao import __version__
@@ -14,13 +14,14 @@ from mao.run import Run, RunState
 from mao.schedule import Outcome, ScheduleState
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
+from mao.web.routing import root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mao.local_node import LocalNode
 
-router = APIRouter(tags=["operations"])
+router = root("operations")
 
 _COUNTED: dict[str, tuple[str, str, str, Iterable[str]]] = {
     "run": ("mao_runs", "state", "Runs on this node by state.", RunState),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request  # noqa: TC002  # FastAPI reads the annotations
 from fastapi.responses import HTMLResponse
+
+from mao.web.routing import root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-router = APIRouter()
+router = root()
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8">

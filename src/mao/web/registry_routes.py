@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
@@ -14,6 +14,7 @@ from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.growth import Growth
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, once, patient, registry_age
 from mao.web.pages import USUAL_SIZE, Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.registry import Entry
 
-router = APIRouter(tags=["registry"])
+router = api("registry")
 Asked = Annotated[Wanted, Depends(wanted)]
 Search = Annotated[str | None, Query(max_length=200, description="Part of the name or description.")]
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import httptools
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from mao.errors import Denied, NodeUnreachable
 from mao.web import access  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.node_routes import find_node
 from mao.web.peers import HANDSHAKE, client_context, common_name
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mao.config import Config
 
-router = APIRouter(prefix="/nodes", tags=["cluster"])
+router = api("cluster", "/nodes")
 
 _CONNECT = 5.0
 """Seconds until a node that takes no connection counts as away."""

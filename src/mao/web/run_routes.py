@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from mao import publishing, running
@@ -14,8 +14,9 @@ from mao.values import new_id
 from mao.web import streams
 from mao.web.access import Key, Node, Wait, alone, ended, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = api("runs", "/runs")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 _BUSY = 1.0

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mao import scheduling
@@ -16,6 +16,7 @@ from mao.store import IdempotentRequest
 from mao.values import Moment, new_id, rfc3339
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, alone
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 from mao.web.slot_routes import LASTING, First, Last, newest
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from mao.local_node import LocalNode
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = api("schedules", "/schedules")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BeforeValidator
 
@@ -20,13 +20,14 @@ from mao.timetable import Preview, Timetable
 from mao.values import INSTANT, Moment, Value, rfc3339, since
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mao.local_node import LocalNode
 
-router = APIRouter(prefix="/schedules", tags=["schedules"])
+router = api("schedules", "/schedules")
 Asked = Annotated[Wanted, Depends(wanted)]
 
 LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)

@@ -8,12 +8,13 @@ import re
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
 from mao.catalogue import SCHEDULES, SLOTS
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
+from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.web.access import Changes
 
-router = APIRouter(tags=["events"])
+router = api("events")
 
 _LOOK = 0.1  # seconds between two looks at a log that grows
 _SILENCE = 15.0  # seconds after which a stream says that it is still there
