@@ -5,6 +5,7 @@ import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 import forking
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from members import Clock, Member
+
+
+# How quick a machine is, is not what tests are about.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

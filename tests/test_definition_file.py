@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -347,7 +347,7 @@ def test_what_is_written_as_json_is_read_back_equal(written: dict[str, Any]) -> 
 
 
 @given(contents())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])  # how quick a machine is, is not tested
+@settings(max_examples=50)
 def test_a_definition_written_as_yaml_is_read_as_the_same_values(written: dict[str, Any]) -> None:
     expected = Definition.model_validate(written)
     assert load(yaml.safe_dump(written, allow_unicode=True, sort_keys=False)) == expected
