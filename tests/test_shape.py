@@ -30,6 +30,7 @@ TESTED_ELSEWHERE = {
     "attempting.py": "test_reckoning.py",
     "building.py": "test_installing.py",
     "caretaking.py": "test_clustering.py",
+    "caller.py": "web/test_guard.py",
     "catalogue.py": "test_registering.py",
     "change.py": "test_changing.py",
     "daemon.py": "test_crashes.py",

@@ -12,6 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NoReturn
 
+from mao.caller import OWNER, Caller, Right
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
 from mao.web.peers import REQUEST, admit
@@ -66,6 +67,7 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
         admit(scope, headers)
     else:
         _check_page(scope, headers)
+    scope["state"]["caller"] = _caller(scope)
     if scope["method"] not in _MAKING:
         return receive
     try:
@@ -78,6 +80,14 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
     if body:
         _check_json(headers, body)
     return _replay(body, receive)
+
+
+def _caller(scope: Scope) -> Caller:
+    address = (scope.get("client") or ("unknown", 0))[0]
+    if "peer" in scope["state"]:
+        peer = scope["state"]["peer"]
+        return Caller(f"node:{peer}" if peer else "nobody", address, Right.RUN if peer else Right.NONE)
+    return Caller(OWNER, address, Right.ADMIN)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
