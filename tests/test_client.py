@@ -172,7 +172,10 @@ def test_a_node_that_hangs_is_not_waited_for_without_end() -> None:
             client.get("/tools")
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "ftp://a", "http://a:x", "http://a/b", "http://", "http://a?b"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://", "ftp://a", "unix:", "unix://h/a", "http://a:0", "http://a:x", "http://a/b", "http://", "http://a?b"],
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BadSetting):
         Client(url)

@@ -49,8 +49,8 @@ class NodeAddress:
         self.url, self._is_tls = f"{parts.scheme}://{parts.netloc}", parts.scheme == "https"
         if token and not self._is_tls and self._host not in _HERE:
             raise BadSetting(
-                f"A token is not sent to {self.url}, where others could read it on its way. Ask with https://, or through"
-                " an SSH tunnel to 127.0.0.1. Nothing was sent."
+                f"A token is not sent to {self.url}, where others could read it on its way. Ask with https://, or"
+                " through an SSH tunnel to 127.0.0.1. Nothing was sent."
             )
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
@@ -99,6 +99,7 @@ class _ToSocket(HTTPConnection):
             finally:
                 os.close(directory)
         except PermissionError:
+            self.close()
             raise NotSignedIn(
                 f"The node in {self._path.parent} is for {_owner(self._path.parent)} alone to reach there. Ask whoever"
                 " keeps it for a token ('mao token create') and an address: --node-url (MAO_URL) and MAO_TOKEN."

@@ -60,7 +60,7 @@ def _told(settings: Config, address: str | None, link: str | None) -> None:
 
         say(f"In a browser, this link signs in, once, within {LINK.seconds // 60} minutes:\n\n  {link}\n")
     if address:
-        say("'mao' needs nothing else here; others need a token ('mao token create'), browsers a link ('mao token link').")
+        say("You need nothing more; others need a token ('mao token create'), browsers a link ('mao token link').")
     if settings["cluster.listen"]:
         from mao.attending import url_of
 

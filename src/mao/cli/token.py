@@ -21,17 +21,14 @@ _COLUMNS: dict[str, Callable[[Any], str]] = {
     "NAME": lambda token: token["name"],
     "SCOPE": lambda token: token["scope"],
     "TOOLS": lambda token: "any" if token["tools"] is None else ", ".join(token["tools"]),
-    "STATE": lambda token: _state(token),
+    "STATE": lambda token: "revoked" if token["revoked_at"] else "expired" if _has_expired(token) else "valid",
     "EXPIRES": lambda token: moment(token["expires_at"]) or "never",
     "LAST USED": lambda token: moment(token["last_used_at"]) or "never",
 }
 
 
-def _state(token: Any) -> str:
-    if token["revoked_at"]:
-        return "revoked"
-    end = token["expires_at"]
-    return "expired" if end and datetime.fromisoformat(end) <= datetime.now(UTC) else "valid"
+def _has_expired(token: Any) -> bool:
+    return bool(token["expires_at"]) and datetime.fromisoformat(token["expires_at"]) <= datetime.now(UTC)
 
 
 @click.group()
@@ -83,7 +80,9 @@ def create(client: Client, output: Output, name: str, scope: str, tools: tuple[s
         output.json(made)
         return
     click.echo(plain(made["token"]))
-    say("Keep it like a password; nobody can be shown it again. It goes into MAO_TOKEN, or after 'Authorization: Bearer'.")
+    say(
+        "Keep it like a password: nobody can be shown it again. It goes into MAO_TOKEN, or 'Authorization: Bearer ...'."
+    )
 
 
 @token.command("list")

@@ -79,9 +79,9 @@ async def _by_token(scope: Scope, authorization: bytes, origin: str) -> Caller:
     node: LocalNode = scope["app"].state.node
     kind, _, text = authorization.decode("latin-1").partition(" ")
     present = now()
+    if kind.lower() != "bearer":
+        raise NotSignedIn("Send a token as 'Authorization: Bearer TOKEN': there are no passwords here.")
     try:
-        if kind.lower() != "bearer":
-            raise NotSignedIn("Send a token as 'Authorization: Bearer TOKEN': there are no passwords here.")
         token = node.tokens.of_text(text.strip(), present)
     except NotSignedIn:
         entrance: Entrance = scope["app"].state.entrance
@@ -114,7 +114,8 @@ def _behind_proxy(scope: Scope, headers: Headers) -> str:
 
 def _check_own_page(scope: Scope, headers: Headers) -> None:
     """See that a change that a browser asks for comes from a page of this node; it sends its cookie for others, too."""
-    own = b"origin" in headers or headers.get(b"sec-fetch-site") == b"same-origin"  # which must be right, if it is there
+    # If they are there, they have been seen to be right.
+    own = b"origin" in headers or headers.get(b"sec-fetch-site") == b"same-origin"
     if scope["method"] in MAKING and not own:
         raise ForeignOrigin("A change that is asked for with a session has to come from a page of this node.")
 

@@ -151,11 +151,11 @@ def _json(headers: dict[bytes, bytes], body: bytes) -> Any:
         value = json.loads(body.decode(), parse_constant=_no_json)
         if b"\\ud" in body.lower():  # half of a character, which no file or answer could hold
             json.dumps(value, ensure_ascii=False).encode()
-        return value
     except UnicodeError as error:
         raise BadBody(f"The body is not UTF-8: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadBody(f"The body is not JSON: {error}.") from error
+    return value
 
 
 def _no_json(constant: str) -> NoReturn:

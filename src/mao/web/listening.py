@@ -52,7 +52,7 @@ def doors(config: Config, closing: ExitStack) -> tuple[list[Door], Entrance]:
         found.append(Door(listening, BoundedProtocol, _context(config)))
         url = _url(config, config.listen[0], listening.getsockname()[1])
     if others := config["cluster.listen"]:
-        peers = closing.enter_context(listen(*others, "cluster.listen"))
+        peers = closing.enter_context(listen(others[0], others[1], "cluster.listen"))
         found.append(Door(peers, PeerProtocol, server_context(config)))
     return found, Entrance(url, _hosts(config), config["server.behind_proxy"])
 
@@ -137,8 +137,8 @@ def own_socket(home: Path) -> Iterator[socket.socket]:
             listening.bind(f"/proc/self/fd/{directory}/socket")
         except OSError as error:
             raise BadSetting(
-                f"The node cannot make its socket in '{home}': {error.strerror}. Give it a home (node.home) on a disk of"
-                " this machine."
+                f"The node cannot make its socket in '{home}': {error.strerror}. Give it a home (node.home) on a disk"
+                " of this machine."
             ) from error
         listening.listen(BACKLOG)
         yield listening

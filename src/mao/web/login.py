@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from fastapi import Request, Response
+from fastapi import Request, Response  # noqa: TC002  # FastAPI reads the annotations
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from mao.caller import Caller, Right
+from mao.caller import Right
 from mao.errors import NotSignedIn
 from mao.tokens import SESSION
 from mao.values import now
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
-from mao.web.callers import COOKIE, Entrance, cookies
+from mao.web.callers import COOKIE, cookies
 from mao.web.routing import root
+
+if TYPE_CHECKING:
+    from mao.caller import Caller
+    from mao.web.callers import Entrance
 
 router = root()
 
@@ -26,7 +31,7 @@ _PAGE = """<!doctype html>
 {body}
 </html>
 """
-_BY_TOKEN = """<form method="post" action="/login">
+_FORM = """<form method="post" action="/login">
 <p><label>Token <input type="password" name="token" autocomplete="current-password" required autofocus></label>
 <button>Sign in</button></p>
 </form>
@@ -38,9 +43,7 @@ _BY_CODE = """<form method="post" action="/login">
 _SIGNED_IN = """<p>You are signed in as {name}. <a href="/docs">The API</a></p>
 <form method="post" action="/logout"><p><button>Sign out</button></p></form>"""
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
-    ),
+    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     # Not "no-referrer": browsers would then send a form with `Origin: null`.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -58,7 +61,7 @@ async def show(request: Request, node: Node, code: str = "") -> Response:
     caller: Caller = request.state.caller
     if code:
         return _page(node, _BY_CODE.format(code=escape(code)))
-    return _page(node, _BY_TOKEN if caller.right is Right.NONE else _SIGNED_IN.format(name=escape(caller.name)))
+    return _page(node, _FORM if caller.right is Right.NONE else _SIGNED_IN.format(name=escape(caller.name)))
 
 
 @router.post("/login", include_in_schema=False)
@@ -72,7 +75,7 @@ async def sign_in(request: Request, node: Node) -> Response:
     except NotSignedIn as error:
         entrance: Entrance = request.app.state.entrance
         await entrance.failures.hold(request.state.caller.origin)
-        return _page(node, f"<p>{escape(error.detail)}</p>\n{_BY_TOKEN}", error.status)
+        return _page(node, f"<p>{escape(error.detail)}</p>\n{_FORM}", error.status)
     answer = RedirectResponse("/login", _SEE_OTHER, _HEADERS)
     secure = request.scope["scheme"] == "https"
     answer.set_cookie(

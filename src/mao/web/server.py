@@ -52,7 +52,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # it would believe whoever asks from this machine
             timeout_graceful_shutdown=_PATIENCE,
-            http=protocol,  # type: ignore[arg-type]  # a name among others
+            http=protocol,
             ws="none",
             lifespan="on",
         )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Request, Response
+from fastapi import Request, Response  # noqa: TC002  # FastAPI reads the annotations
 from pydantic import BaseModel, ConfigDict, Field
 
-from mao.caller import OWNER, Caller
+from mao.caller import OWNER
 from mao.errors import BadBody, BadName, BadSetting
 from mao.names import name_fault
 from mao.tokens import LINK, Token
 from mao.values import Moment, Since, Value, now
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
-from mao.web.callers import Entrance
 from mao.web.pages import Page, encoded, page
 from mao.web.routing import api
+
+if TYPE_CHECKING:
+    from mao.caller import Caller
+    from mao.web.callers import Entrance
 
 router = api("access")
 
@@ -51,7 +54,9 @@ def make(node: Node, new: NewToken) -> Response:
         if fault := name_fault(what):
             raise BadName(f"The name '{what}' {fault}. Nothing was made.")
     if new.tools and new.scope != "run":
-        raise BadBody(f"A token with the scope '{new.scope}' cannot be limited to tools, only one with the scope 'run'.")
+        raise BadBody(
+            f"A token with the scope '{new.scope}' cannot be limited to tools, only one with the scope 'run'."
+        )
     present = now()
     if new.expires_at is not None and new.expires_at <= present:
         raise BadBody("The token would have expired already. Nothing was made.")
