@@ -94,7 +94,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(tmp_path: Path, name: 
 
 @pytest.mark.parametrize(
     ("text", "listen"),
-    [("[::1]:9", ("::1", 9)), ("localhost:0", ("localhost", 0)), ("0.0.0.0:80", ("0.0.0.0", 80)), ("", None)],
+    [("[::1]:9", ("::1", 9)), ("localhost:0", ("localhost", 0)), ("0.0.0.0:80", ("0.0.0.0", 80)), ("", None)],  # noqa: S104  # it only reads
 )
 def test_an_address_can_be_listened_on_or_none(tmp_path: Path, text: str, listen: tuple[str, int] | None) -> None:
     assert load(environment(tmp_path), {"server.listen": text}).listen == listen

@@ -72,7 +72,7 @@ def test_where_tokens_could_be_read_by_others_the_node_does_not_listen(
 def test_a_node_may_listen_everywhere_behind_a_proxy_under_its_names(tmp_path: Path) -> None:
     more = {"server__listen": "0.0.0.0:0", "server__behind_proxy": "true", "server__hosts": "MAO.example.org, [::1]"}
     with serving(tmp_path / "home", **more) as node:
-        hosts = ("mao.example.org", "Mao.Example.Org:443", "[::1]", "0.0.0.0", "127.0.0.1", "localhost")
+        hosts = ("mao.example.org", "Mao.Example.Org:443", "[::1]", "0.0.0.0", "127.0.0.1", "localhost")  # noqa: S104  # names
         seen = [node.over_tcp("GET", "/healthz", headers={"Host": host}).status for host in hosts]
         assert seen == [200, 200, 200, 403, 403, 403]
 

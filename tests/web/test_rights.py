@@ -63,7 +63,9 @@ def test_nobody_does_anything_without_the_right(served: Serving) -> None:
     for method, path in every:
         for right, token in tokens.items():
             asked = "HEAD" if method == "GET" else method  # a stream would go on
-            body = {} if method in {"POST", "PATCH"} and path not in {"/login", "/logout", "/api/v1/links"} else None
+            body: Any = (
+                {} if method in {"POST", "PATCH"} and path not in {"/login", "/logout", "/api/v1/links"} else None
+            )
             reply = served.over_tcp(asked, path, body, token=token)
             refused = {401} if token is None else {403}
             if path == "/login" and method == "POST":
@@ -139,7 +141,8 @@ def test_a_token_that_is_limited_to_tools_changes_nothing_about_others(tmp_path:
             refused = node.over_tcp(method, path, body, token=others)
             assert (refused.status, refused.json["code"]) == (403, "not-allowed"), (path, refused.body)
             assert "limited to 'other', 'third'" in refused.json["detail"]
-        for tricky in ({}, [], {"tool": ["other"]}, {"Tool": "other"}):
+        sly: list[Any] = [{}, [], {"tool": ["other"]}, {"Tool": "other"}]
+        for tricky in sly:
             assert node.over_tcp("POST", "/api/v1/runs", tricky, token=others).status == 403
         # What another node has is not known here.
         assert node.over_tcp("POST", "/api/v1/nodes/beta/api/runs/x/cancel", token=others).status == 403

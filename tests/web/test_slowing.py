@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_however_many_fail_little_is_remembered() -> None:
 def test_if_too_many_wait_the_next_one_is_refused_at_once() -> None:
     failures = Failures()
     for _ in range(FREE):
-        failures.pause("10.0.0.9", slowing.time.monotonic())
+        failures.pause("10.0.0.9", time.monotonic())
 
     async def flood() -> int:
         waiting = [asyncio.create_task(failures.hold("10.0.0.9")) for _ in range(slowing._WAITING)]
