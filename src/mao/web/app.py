@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mao import __version__
 from mao.web import (
     alarm_routes,
+    audit_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -26,6 +27,7 @@ from mao.web import (
     streams,
 )
 from mao.web.access import Changes
+from mao.web.auditing import Audit
 from mao.web.guard import Guard
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def create(node: LocalNode) -> FastAPI:
         node_routes,
         relaying,
         alarm_routes,
+        audit_routes,
         streams,
         founding,
         operations,
@@ -72,4 +75,5 @@ def create(node: LocalNode) -> FastAPI:
     ):
         app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
+    app.add_middleware(Audit)
     return app

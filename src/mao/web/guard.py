@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mao.caller import OWNER, Caller, Right
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
+from mao.web.auditing import MAKING, begin
 from mao.web.peers import REQUEST, admit
 from mao.web.problems import response
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 2_000_000
 """Bytes; the arguments of a run may have a million."""
-_MAKING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Any port: through a tunnel (ssh -L) it is another than the one that is listened on.
 _HERE = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
 
@@ -68,7 +68,7 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
     else:
         _check_page(scope, headers)
     scope["state"]["caller"] = _caller(scope)
-    if scope["method"] not in _MAKING:
+    if scope["method"] not in MAKING:
         return receive
     try:
         async with asyncio.timeout(REQUEST if "peer" in scope["state"] else None):
@@ -79,6 +79,7 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
         return None
     if body:
         _check_json(headers, body)
+    await begin(scope, body)
     return _replay(body, receive)
 
 
