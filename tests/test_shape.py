@@ -18,6 +18,7 @@ LONGEST_FUNCTION = 40
 
 # Modules whose behaviour is that of the thing above them, and which are tested there.
 TESTED_ELSEWHERE = {
+    "audit.py": "test_audit_log.py",
     "bare_cache.py": "test_dataset_cache.py",
     "committing.py": "test_publishing.py",
     "inbox.py": "test_folding.py",

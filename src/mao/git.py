@@ -206,8 +206,13 @@ def failure(output: Output, args: tuple[str, ...]) -> MaoError:
     said = [line for line in output.err.splitlines() if not line.startswith("hint:")]
     words = "\n".join([*flags, *said]) or f"exit status {output.status}"
     kind = classify(words)
-    detail = _PASSWORD.sub("//***@", f"git {_verb(args)}: {words}")
+    detail = without_password(f"git {_verb(args)}: {words}")
     return kind.error(detail, cause=kind.cause) if kind else GitFailed(detail)
+
+
+def without_password(words: str) -> str:
+    """`words` without the passwords in the addresses that they hold."""
+    return _PASSWORD.sub("//***@", words)
 
 
 def fetchable(url: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mao.agenda import Agenda
+from mao.audit_log import AuditLog
 from mao.cluster_directory import ClusterDirectory
 from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
@@ -94,6 +95,8 @@ class LocalNode:
         closing.callback(self.store.close)
         self.tokens = Tokens(self.workspace.access)
         closing.callback(self.tokens.close)
+        self.audit = AuditLog(self.workspace.audit)
+        closing.callback(self.audit.close)
         self._start_member()
         url: str = self.config["registry.url"]
         self.kept = KeptMirror(self.workspace.mirror, url)

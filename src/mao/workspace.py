@@ -36,6 +36,7 @@ class Workspace:
         self.temporary = home / "tmp"
         self.tally = self.datasets / "tally.sqlite"
         self.store = home / "store.sqlite"
+        self.audit = home / "audit.sqlite"
         self.registry = home / "registry.sqlite"
         self.mirror = home / "mirror.sqlite"
         self.access = home / "access.sqlite"

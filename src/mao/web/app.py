@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mao import __version__
 from mao.web import (
     alarm_routes,
+    audit_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -28,6 +29,7 @@ from mao.web import (
     token_routes,
 )
 from mao.web.access import Changes
+from mao.web.auditing import Audit
 from mao.web.guard import Guard
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
         node_routes,
         relaying,
         alarm_routes,
+        audit_routes,
         streams,
         token_routes,
         login,
@@ -78,4 +81,5 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     ):
         app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
+    app.add_middleware(Audit)
     return app

@@ -58,7 +58,7 @@ async def caller_of(scope: Scope, headers: Headers) -> Caller:
         return known  # by the socket
     node: LocalNode = scope["app"].state.node
     origin = _behind_proxy(scope, headers)
-    nobody = Caller("nobody", origin, Right.NONE)
+    nobody = scope["state"]["caller"] = Caller("nobody", origin, Right.NONE)
     secret = cookies(headers).get(COOKIE, "")
     is_open = needed(scope["method"], scope["path"]) is Right.NONE
     if b"authorization" in headers and not is_open:

@@ -16,6 +16,7 @@ from mao.caller import Caller, Right
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
 from mao.web import rights
+from mao.web.auditing import begin
 from mao.web.callers import MAKING, caller_of
 from mao.web.peers import admit
 from mao.web.problems import response
@@ -88,6 +89,7 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
         return None
     value = _json(headers, body) if body and scope["path"] not in _FORMS else None
     rights.check_tool(caller, scope["app"].state.node, scope["method"], scope["path"], value)
+    await begin(scope, value)
     return _replay(body, receive)
 
 

@@ -76,6 +76,7 @@ async def sign_in(request: Request, node: Node) -> Response:
         entrance: Entrance = request.app.state.entrance
         await entrance.failures.hold(request.state.caller.origin)
         return _page(node, f"<p>{escape(error.detail)}</p>\n{_FORM}", error.status)
+    request.state.caller = node.tokens.of_session(secret, now(), request.state.caller.origin)  # who it was after all
     answer = RedirectResponse("/login", _SEE_OTHER, _HEADERS)
     secure = request.scope["scheme"] == "https"
     answer.set_cookie(
