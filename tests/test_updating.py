@@ -31,7 +31,7 @@ def test_nothing_changes_if_the_tool_has_not(installed: LocalNode, tool: Path) -
     found = describe_update(installed, "Probe")
 
     assert (found.old_commit, found.new_commit) == (head, head)
-    assert (found.definition_diff, found.installer_diff, found.changed_files) == ("", "", ())
+    assert (found.definition_diff, found.installer_diff, found.files) == ("", "", ())
 
 
 def test_what_changes_is_shown_of_definition_installer_and_files(

@@ -6,17 +6,17 @@
     │   └── IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
-    │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
+    │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound, ApprovalNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken
+    │   └── ScheduleEnded, BackfillRefused, SlotTaken, NotApproved
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        └── ForeignHost, ForeignOrigin, InvitationRefused
+        └── ForeignHost, ForeignOrigin, InvitationRefused, PolicyRefused
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -124,6 +124,10 @@ class RouteNotFound(NotFound):
     """The server has nothing at that path."""
 
 
+class ApprovalNotFound(NotFound):
+    """No such commit of the tool is approved on this node."""
+
+
 class NameTaken(Conflict):
     """A tool of that name is registered already."""
 
@@ -196,6 +200,10 @@ class SlotTaken(Conflict):
     """The cluster has given the slot to another run."""
 
 
+class NotApproved(Conflict):
+    """The commit has to be approved on this node before it is installed."""
+
+
 class GitFailed(OutsideFailed):
     """git did not do what it was asked."""
 
@@ -242,3 +250,7 @@ class ForeignOrigin(Denied):
 
 class InvitationRefused(Denied):
     """The invitation is not valid, or not any more."""
+
+
+class PolicyRefused(Denied):
+    """The policy of this node does not let it in."""

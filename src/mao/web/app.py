@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mao import __version__
 from mao.web import (
     alarm_routes,
+    approval_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -65,6 +66,7 @@ def create(node: LocalNode) -> FastAPI:
         node_routes,
         relaying,
         alarm_routes,
+        approval_routes,
         streams,
         founding,
         operations,
