@@ -32,7 +32,8 @@ def test_of_each_file_are_told_modes_sizes_and_lines_and_the_text_as_far_as_it_c
     new = commit(repository, more)
     remote = str(repository)
 
-    found = compare(node, (["/nowhere", remote], Pinned("refs/heads/main", old)), (remote, Pinned("main", new)), text=True)
+    before = (["/nowhere", remote], Pinned("main", old))
+    found = compare(node, before, (remote, Pinned("main", new)), text=True)
 
     told = {
         file.path: (file.old_mode, file.new_mode, file.old_size, file.new_size, file.added_lines, file.removed_lines)
@@ -52,6 +53,7 @@ def test_of_each_file_are_told_modes_sizes_and_lines_and_the_text_as_far_as_it_c
     assert "+two\n" in found.text
     assert "new mode 100755\n" in found.text
     assert "huge" not in found.text
+    assert found.left_out == ("huge",)
 
     first = compare(node, None, (remote, Pinned("main", old)))
     assert [(file.path, file.old_mode, file.added_lines) for file in first.files] == [

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,23 +10,23 @@ from mao.approving import approve, withdraw
 from mao.building import advance
 from mao.catalogue import tool_key
 from mao.consenting import find_approval
-from mao.errors import ApprovalNotFound, NotApproved, PolicyRefused
+from mao.errors import ApprovalNotFound, DiskFull, NotApproved, PolicyRefused
 from mao.installation import InstallationState, Step
 from mao.installing import request_install, request_removal
 from mao.local_node import opened
 from mao.registering import find_tool, register_tool, withdraw_tool
 from mao.registry import Edit
 from mao.updating import describe_update
-from members import Clock
 from serving import serving
-from support import bare, commit, eventually, git, published, tool_files
+from support import bare, commit, eventually, fill, git, published, tool_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mao.installation import Installation
     from mao.local_node import LocalNode
+    from members import Clock
 
 
 @pytest.fixture
@@ -148,7 +147,7 @@ def test_a_policy_of_pinned_tools_takes_tags_and_commits_that_are_registered(nod
 def test_what_is_approved_is_one_commit_and_no_other(node: LocalNode, tool: Path) -> None:
     first = register_tool(node, str(tool)).commit
     has_policy(node, approve="all")
-    with pytest.raises(NotApproved, match=f"'mao tool approve probe {first}' shows what it brings.*Nothing was changed"):
+    with pytest.raises(NotApproved, match=f"'mao tool approve probe {first}' shows .* Nothing was changed"):
         request_install(node, "probe")
     assert node.store.installation("probe") is None
     shown = describe_update(node, "probe")
@@ -245,17 +244,15 @@ def test_an_approval_that_is_withdrawn_ends_what_is_under_way(node: LocalNode, t
     assert built(node).attempt.error == "not-approved"
 
 
-@pytest.mark.parametrize("end", ["policy", "removal"])
-def test_data_that_has_begun_to_move_over_arrives_whatever_comes_between(
-    node: LocalNode, tool: Path, remote: Path, end: str
-) -> None:
-    """As if the node had been killed between two files."""
+def killed_while_data_moved(node: LocalNode, tool: Path, remote: Path) -> tuple[str, Path]:
+    """An update to a newer commit, killed between two files of the data directory; the commit and the new directory."""
     commit(tool, tool_files(remote, fresh=False))
     register_tool(node, str(tool))
     before = install(node)
     assert before.tree is not None
+    old = node.workspace.tree("probe", before.tree) / "data"
     for name in ("one", "two"):
-        (node.workspace.tree("probe", before.tree) / "data" / name).write_text(name)
+        (old / name).write_text(name)
     newer = updated(tool)
     begun = request_install(node, "probe", newer)
     while step_of(node) is not Step.SWITCHING:
@@ -263,15 +260,35 @@ def test_data_that_has_begun_to_move_over_arrives_whatever_comes_between(
     new = node.workspace.tree("probe", begun.attempt.id) / "data"
     new.mkdir()
     (node.workspace.attempt("probe", begun.attempt.id) / "moving").touch()
-    (node.workspace.tree("probe", before.tree) / "data" / "one").rename(new / "one")
+    (old / "one").rename(new / "one")
+    return newer, new
 
+
+@pytest.mark.parametrize("end", ["policy", "removal"])
+def test_data_that_has_begun_to_move_over_arrives_whatever_comes_between(
+    node: LocalNode, tool: Path, remote: Path, end: str
+) -> None:
+    newer, new = killed_while_data_moved(node, tool, remote)
     if end == "policy":
         has_policy(node, approve="all")
     else:
         request_removal(node, "probe")
-
     assert built(node).commit == newer
     assert sorted(path.name for path in new.iterdir()) == ["one", "two"]
+
+
+def test_data_that_has_begun_to_move_over_arrives_though_the_disk_is_full_for_a_while(
+    tmp_path: Path, tool: Path, remote: Path, small_disk: Callable[[Path, int], None]
+) -> None:
+    small_disk(tmp_path / "disk", 20)
+    with opened(settings(tmp_path / "disk" / "home")) as node:
+        newer, new = killed_while_data_moved(node, tool, remote)
+        ballast = fill(tmp_path / "disk")
+        with pytest.raises(DiskFull):
+            advance(node, "probe")
+        ballast.unlink()
+        assert built(node).commit == newer
+        assert sorted(path.name for path in new.iterdir()) == ["one", "two"]
 
 
 def test_what_the_registry_says_of_a_definition_is_not_what_is_installed(node: LocalNode, tool: Path) -> None:

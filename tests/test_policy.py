@@ -10,7 +10,7 @@ from mao.policy import allows, is_pinned, matches, pattern_fault
 
 OURS = "https://github.com/institute/*"
 
-PART = st.text("abcxyzABC019-_.~ é", min_size=1, max_size=12).filter(
+PART = st.text("aB9-_.~ é", min_size=1, max_size=8).filter(
     lambda part: part.strip(".") and part.strip() == part and part.removesuffix(".git") not in {"", ".", ".."}
 )
 
@@ -136,21 +136,32 @@ def test_patterns_are_read_as_remotes_are(pattern: str, url: str, *, is_one: boo
 
 @pytest.mark.parametrize(
     "pattern",
-    ["*", "**", "https://*/x", "https://*.org/x", "https://host", "host/x", "https://host/**/x", "https://host/a**", "x/*"],
+    [
+        "*",
+        "**",
+        "x/*",
+        "host/x",
+        "https://host",
+        "https://*/x",
+        "https://*.org/x",
+        "https://host/**/x",
+        "https://host/a**",
+    ],
 )
 def test_a_pattern_that_says_not_clearly_what_it_means_is_none(pattern: str) -> None:
     assert pattern_fault(pattern)
     assert not matches(pattern, "https://host/x")
 
 
-@given(st.lists(PART, min_size=1, max_size=4), st.booleans(), st.sampled_from(["", "/", ".git", ".git/"]))
-def test_a_remote_matches_itself_however_its_path_is_encoded(parts: list[str], encoded: bool, end: str) -> None:
+@given(st.lists(PART, min_size=1, max_size=4), st.sampled_from(["", "/", ".git", ".git/"]))
+def test_a_remote_matches_itself_however_its_path_is_encoded(parts: list[str], end: str) -> None:
     plain = "https://host/" + "/".join(parts)
-    quoted = "https://HOST:443/" + "/".join(quote(part, safe="") if encoded else part for part in parts)
-    assert matches(plain, quoted + end)
+    encoded = "https://HOST:443/" + "/".join(quote(part, safe="") for part in parts)
+    assert matches(plain, plain + end)
+    assert matches(plain, encoded + end)
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=20))
 @example("@evil.org/institute/tool")
 @example("/../evil/tool")
 @example("%2f..%2fevil")

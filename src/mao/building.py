@@ -74,6 +74,8 @@ def advance(node: LocalNode, name: str) -> bool:
         except Stopping:
             raise  # it goes on when the node is started again
         except MaoError as error:
+            if attempt.step is Step.SWITCHING and _has_begun(node, installation):
+                raise  # the data must not go with the new tree; the daemon tries again
             return _failed(node, installation, error.cause, error.detail)
 
 

@@ -48,6 +48,8 @@ class Comparison(NamedTuple):
     files: tuple[FileChange, ...]
     text: str
     """The changes as a diff, of as many files as can be shown; empty if it was not asked for."""
+    left_out: tuple[str, ...]
+    """The files that are not in `text`, as they are too large or too many."""
 
 
 class _Raw(NamedTuple):
@@ -80,7 +82,9 @@ def compare(
         raw = asking.raw()
         lines, sizes = asking.lines(), asking.sizes(raw)
         files = tuple(_change(file, lines, sizes) for file in raw)
-        return Comparison(asking.tree(), files, asking.text(_shown(files, raw)) if text else "")
+        shown = _shown(files, raw) if text else []
+        left_out = tuple(display(file.path) for file in raw if text and file.path not in set(shown))
+        return Comparison(asking.tree(), files, asking.text(shown), left_out)
 
 
 def tree_of(node: LocalNode, url: str, pinned: Pinned) -> str:

@@ -43,7 +43,9 @@ class Update(Value):
     """Likewise of the installers' scripts."""
     files: tuple[FileChange, ...]
     text: str
-    """The changes of the files line by line as far as they can be shown, if that was asked for."""
+    """The changes of the files line by line, if that was asked for."""
+    left_out: tuple[str, ...]
+    """The files whose changes are not in `text`, as they are too large or too many."""
     error: str | None
     """The code of the error with which this node would refuse it now."""
     detail: str | None
@@ -85,6 +87,7 @@ def describe_update(node: LocalNode, name: str, commit: str | None = None, *, te
         installer_diff=_diff(_installer_name(after, before), _script(before), _script(after)),
         files=compared.files,
         text=compared.text,
+        left_out=compared.left_out,
         error=refusal.code() if refusal else None,
         detail=refusal.detail if refusal else None,
     )

@@ -66,6 +66,8 @@ def show(preview: Any) -> None:
         say(f"\nFiles that change ({count(len(files), 'file')}, {added:+} and -{removed} lines):\n{listed}{more}")
     if preview["text"]:
         say(f"\n{preview['text'].rstrip()}")
+    if preview["left_out"]:
+        say("\nNOT SHOWN line by line, as they are too large or too many: " + ", ".join(preview["left_out"]))
 
 
 def _tell_places(preview: Any) -> None:
