@@ -28,6 +28,8 @@ TESTED_ELSEWHERE = {
     "alarm.py": "test_checking.py",
     "alarming.py": "test_checking.py",
     "ancestry.py": "test_clone_directory.py",
+    "approval.py": "test_consenting.py",
+    "approving.py": "test_consenting.py",
     "attempting.py": "test_reckoning.py",
     "building.py": "test_installing.py",
     "caretaking.py": "test_clustering.py",

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mao import data_directory
+from mao.consenting import check
 from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
 from mao.installation import Installation, InstallationState, Step
@@ -17,7 +18,7 @@ from mao.reading import Pinned, fetch_commit
 from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import now
-from mao.workspace import disk_errors, flush_all, fsync, remove_tree
+from mao.workspace import disk_errors, flush_all, fsync, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,15 +61,38 @@ def advance(node: LocalNode, name: str) -> bool:
         if installation is None:
             return False
         attempt = installation.attempt
-        if attempt.cancel_requested and attempt.step is not Step.INSTALLING:
+        step = _STEPS.get(attempt.step)
+        if step is None:
+            return False
+        can_be_ended = not _has_begun(node, installation)
+        if attempt.cancel_requested and can_be_ended:
             return _failed(node, installation, "cancelled", "It was cancelled.")
         try:
-            step = _STEPS.get(attempt.step)
-            return step is not None and step(node, installation)
+            if can_be_ended:
+                check(node, installation.tool, attempt, installation.commit)
+            return step(node, installation)
         except Stopping:
             raise  # it goes on when the node is started again
         except MaoError as error:
+            if attempt.step is Step.SWITCHING and _has_begun(node, installation):
+                raise  # the data must not go with the new tree; the daemon tries again
             return _failed(node, installation, error.cause, error.detail)
+
+
+def _has_begun(node: LocalNode, installation: Installation) -> bool:
+    """Whether the step has begun what must come to its end first: an installer that runs, data that moves over."""
+    match installation.attempt.step:
+        case Step.INSTALLING:
+            return job_directory(node, installation).exists()
+        case Step.SWITCHING:
+            return _moving(node, installation).exists()
+        case _:
+            return False
+
+
+def _moving(node: LocalNode, installation: Installation) -> Path:
+    """A file that is there once data may have been moved to the new tree, which must not go any more."""
+    return node.workspace.attempt(installation.tool, installation.attempt.id) / "moving"
 
 
 def _clone(node: LocalNode, installation: Installation) -> bool:
@@ -157,6 +181,7 @@ def _switch(node: LocalNode, installation: Installation) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         if installation.tree and installation.definition and installation.definition.data.local:
             old = node.workspace.tree(installation.tool, installation.tree) / installation.definition.data.local
+            write_durably(_moving(node, installation), b"")
             _move_over(old, folder)
     flush_all(node.workspace.tree(installation.tool, attempt.id))  # or a loss of power may leave its scripts empty
     installed = installation.model_copy(

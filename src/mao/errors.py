@@ -2,23 +2,23 @@
 
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
-    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange, BadSchedule
-    │   └── IdempotencyKeyReused, ValueTooLarge
+    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
+    │   └── BadSchedule, IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
-    │   ├── TokenNotFound
-    │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
+    │   ├── TokenNotFound, NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
+    │   └── ApprovalNotFound
     ├── Conflict         409, exit 4   look again, decide
-    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
-    │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken, TokenTaken
+    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, AlreadyInstalled, InUse
+    │   ├── RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten, PathClash, PathTaken
+    │   └── ScheduleEnded, BackfillRefused, SlotTaken, TokenTaken, NotApproved
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed
-        └── NotSignedIn (401), TooManyAttempts (429)
+        ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed, NotSignedIn (401), TooManyAttempts (429)
+        └── PolicyRefused
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -130,6 +130,10 @@ class RouteNotFound(NotFound):
     """The server has nothing at that path."""
 
 
+class ApprovalNotFound(NotFound):
+    """No such commit of the tool is approved on this node."""
+
+
 class NameTaken(Conflict):
     """A tool of that name is registered already."""
 
@@ -206,6 +210,10 @@ class TokenTaken(Conflict):
     """A token of that name was made before."""
 
 
+class NotApproved(Conflict):
+    """The commit has to be approved on this node before it is installed."""
+
+
 class GitFailed(OutsideFailed):
     """git did not do what it was asked."""
 
@@ -268,3 +276,7 @@ class TooManyAttempts(Denied):
     """Too many attempts to sign in have failed of late."""
 
     status = 429
+
+
+class PolicyRefused(Denied):
+    """The policy of this node does not let it in."""

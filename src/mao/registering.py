@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.checking import seen
+from mao.consenting import saw
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
@@ -69,7 +70,9 @@ def register_tool(
         moved = replaced.dataset.lower() != new.dataset.lower()
         return [_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
 
-    return Tool.model_validate_json(written(node, registration)[-1].value or b"")
+    registered = Tool.model_validate_json(written(node, registration)[-1].value or b"")
+    saw(node, registered.name, registered.commit, registered.definition)
+    return registered
 
 
 def _read_tool(node: LocalNode, url: str, ref: str | None, name: str | None) -> Tool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mao.names import name_fault
+from mao.policy import APPROVE, pattern_fault
 from mao.registry import SMALLEST_LEASE
 
 if TYPE_CHECKING:
@@ -116,6 +117,23 @@ def _hosts(text: str) -> tuple[str, ...]:
     return names
 
 
+def _remotes(text: str) -> tuple[str, ...]:
+    for pattern in _names(text):
+        if fault := pattern_fault(pattern):
+            raise ValueError(f"'{pattern}' {fault}")
+    return _names(text)
+
+
+def _approve(text: str) -> str:
+    if text not in APPROVE:
+        raise ValueError(f"must be one of {', '.join(APPROVE)}")
+    return text
+
+
+def _days_or_none(text: str) -> float:
+    return _days(text) if text != "0" else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting: how its text is read, what it is if nobody gives it, and what it means."""
@@ -216,6 +234,31 @@ SETTINGS: dict[str, Setting] = {
         "Days for which the log of a run that has ended stays, and what it wrote if it did not succeed.",
     ),
     "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
+    "policy.remotes": Setting(
+        _remotes,
+        "",
+        "Remotes that tools may be installed from, as in `https://github.com/institute/*`; any, if none is given. `*`"
+        " is any text in one part of the path, `**` at the end is all that is below.",
+    ),
+    "policy.data_remotes": Setting(
+        _remotes, "", "Remotes that installed tools may publish to, likewise; any, if none is given."
+    ),
+    "policy.pinned": Setting(
+        _switch,
+        "false",
+        "Whether only tools are installed that were registered with a tag or a commit in full, and only at that commit"
+        " or at one that was approved here.",
+    ),
+    "policy.approve": Setting(
+        _approve,
+        "none",
+        "What is installed only at commits that `mao tool approve` has let in: `none`, `updates` or `all`.",
+    ),
+    "policy.cooldown": Setting(
+        _days_or_none,
+        "0",
+        "Days that have to pass after this node has first read a commit until it installs it, unless it was approved.",
+    ),
     "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
     "git.author_email": Setting(str, "", "E-mail address in the commits of this node; `mao@<node>` if not given."),

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from mao import __version__
 from mao.web import (
     alarm_routes,
+    approval_routes,
     audit_routes,
     change_routes,
     cluster_routes,
@@ -72,6 +73,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
         relaying,
         alarm_routes,
         audit_routes,
+        approval_routes,
         streams,
         token_routes,
         login,
