@@ -42,6 +42,7 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             "max_rss": ended.max_rss,
             "log_bytes": ended.log_bytes,
             "log_dropped": ended.log_dropped,
+            "confined": "sandbox" if ended.confined else "none",
         }
     )
     match ended.cause:
@@ -52,6 +53,11 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             end(node, run, RunState.FAILED, f"the tool failed: {how}")
         case "not-started":
             end(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}")
+        case "over-limit":
+            reason = (
+                f"it used more than it may, and was ended: {ended.error} (`Resources` of its definition, sandbox.*)"
+            )
+            end(node, run, RunState.FAILED, reason)
         case "cancelled":
             end(node, run, RunState.CANCELLED, "cancelled")
         case "timed-out":

@@ -18,7 +18,8 @@ import pytest
 import mao
 from mao.executor import Ended, Executor, Job, Lost, Running
 from mao.executors.job_log import JobLog
-from mao.executors.process import FORKSERVER, ProcessExecutor
+from mao.executors.process import ProcessExecutor
+from mao.executors.supervised import FORKSERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
