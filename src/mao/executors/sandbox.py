@@ -137,7 +137,7 @@ def _own_devices(folder: Path) -> list[Path]:
                 os.mknod(device, stat.S_IFCHR | 0o666, Path("/dev", device.name).stat().st_rdev)
                 device.chmod(0o666)
             os.chown(device, NOBODY, NOBODY)
-            device.open("rb").close()  # not where the disk is mounted without devices
+        (folder / "null").open("rb").close()  # not where the disk is mounted without devices
     except OSError:
         return []
     return devices
