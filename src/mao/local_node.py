@@ -63,7 +63,7 @@ REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
     "sqlite": lambda _, workspace: SqliteRegistry(workspace.registry),
 }
 EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
-    "sandbox": lambda workspace: SandboxExecutor(workspace.devices, workspace.wake),
+    "sandbox": lambda workspace: SandboxExecutor(workspace.temporary / "devices", workspace.wake),
     "process": lambda workspace: ProcessExecutor(workspace.wake),
 }
 """The safest first."""

@@ -40,7 +40,6 @@ class Workspace:
         self.mirror = home / "mirror.sqlite"
         self.wake = home / "wake"
         self._id: str | None = None
-        self.devices = home / "devices"
         self.lock = home / "lock"
 
     def check(self) -> None:

@@ -107,7 +107,14 @@ def test_the_forkserver_answers_each_request_and_ends_with_its_input(
     job = new_job("true")
     end_of(executor, executor.start(job))
     what = {"argv": ["true"], "cwd": "/", "environment": dict(os.environ), "time_limit": None, "log_limit": 1}
-    unconfined = {"grace": 1, "wake": None, "confined": False, "limits": asdict(Limits()), "writable": [], "groups": {}}
+    unconfined: dict[str, object] = {
+        "grace": 1,
+        "wake": None,
+        "confined": False,
+        "limits": asdict(Limits()),
+        "writable": [],
+        "groups": {},
+    }
     others = [tmp_path / f"other {number}" for number in range(3)]
     for other in others[:2]:
         other.mkdir()

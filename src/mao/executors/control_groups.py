@@ -35,13 +35,26 @@ def groups_above() -> dict[str, str]:
             paths[controller] = path.rstrip("/")
     found = {}
     for controller in LIMITS:
-        own = f"{ROOT}/{controller}{paths[controller]}" if controller in paths else f"{ROOT}{paths.get('', '')}"
-        # In the version 2, a group with processes has no groups below it that limit: the jobs' are made beside it.
-        for above in (own, os.path.dirname(own)):
-            if above.startswith(f"{ROOT}/") and _is_usable(above, controller):
-                found[controller] = above
-                break
+        if controller in paths:
+            above = f"{ROOT}/{controller}{paths[controller]}"
+        else:
+            # In the version 2, a group with processes has no groups below it that limit: the jobs' are made beside it.
+            above = os.path.dirname(ROOT + paths.get("", ""))
+            if not _is_delegated(above):
+                continue
+        if _is_usable(above, controller):
+            found[controller] = above
     return found
+
+
+def _is_delegated(group: str) -> bool:
+    """Whether systemd has left what is below `group` to this service (https://systemd.io/CGROUP_DELEGATION)."""
+    for name in ("user.delegate", "trusted.delegate"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(group, name) == b"1":
+                _write(f"{group}/cgroup.subtree_control", "+memory +pids")
+                return True
+    return False
 
 
 def _is_usable(above: str, controller: str) -> bool:
@@ -126,7 +139,7 @@ def _lines(path: str) -> list[list[str]]:
     return [line.split() for line in _read(path).splitlines()]
 
 
-def _write(path: str, value: int) -> None:
+def _write(path: str, value: object) -> None:
     with open(path, "w") as file:
         file.write(str(value))
 

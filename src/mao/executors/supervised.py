@@ -56,7 +56,8 @@ class SupervisedExecutor:
     def limits(self) -> str:
         """By what the limits of a job are kept, for `describe`."""
         kept = [{"memory": "memory", "pids": "processes"}[controller] for controller in self._groups]
-        return f"limits: {' and '.join(kept)} by control groups, the rest" if kept else "limits: all"
+        groups = f"control groups ({', '.join(kept)}) and " if kept else ""
+        return f"limits kept by {groups}looking at processes"
 
     def start(self, job: Job) -> str:
         handle = str(job.directory)
