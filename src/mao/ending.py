@@ -52,7 +52,8 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
             end(node, run, RunState.FAILED, f"the tool failed: {how}")
         case "not-started":
-            end(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}")
+            where = " (in the sandbox, which shows the system's programs and sandbox.read)" if ended.confined else ""
+            end(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}{where}")
         case "over-limit":
             reason = (
                 f"it used more than it may, and was ended: {ended.error} (`Resources` of its definition, sandbox.*)"
