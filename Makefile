@@ -1,9 +1,9 @@
 # Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git. The tests
-# of large files need git-lfs, those of clusters etcd: without them they are skipped.
+# of large files need git-lfs, those of clusters etcd, those of the sandbox bubblewrap: without them they are skipped.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-cluster test etcd check docs benchmarks clean
+.PHONY: demo demo-cluster test etcd bubblewrap check docs benchmarks clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -11,7 +11,7 @@ demo: .venv/.runtime
 demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
-test: .venv/.development etcd check
+test: .venv/.development etcd bubblewrap check
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 # Put where it may be: by root, where there is apt. What the tests use are processes of their own.
@@ -21,6 +21,13 @@ etcd:
 	  apt-get install --yes --quiet=2 --no-install-recommends etcd-server etcd-client; } || \
 	  echo "etcd is not installed and cannot be by this user (Debian: apt install etcd-server etcd-client):" \
 	    "clusters cannot be made, and their tests are SKIPPED"
+
+bubblewrap:
+	@command -v bwrap >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update --quiet=2 && \
+	  apt-get install --yes --quiet=2 --no-install-recommends bubblewrap; } || \
+	  echo "bubblewrap is not installed and cannot be by this user (Debian: apt install bubblewrap):" \
+	    "tools are not confined, and the tests of the sandbox are SKIPPED"
 
 check: .venv/.development
 	$(BIN)/ruff check

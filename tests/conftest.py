@@ -50,7 +50,7 @@ def tool(tmp_path: Path, remote: Path) -> Path:
 
 def settings(home: Path, **more: str) -> config.Config:
     """The settings of a node for tests: quick to try again, and nothing of this machine's own."""
-    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
+    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1", "runs.executor": "process"}
     return config.load({"HOME": str(home.parent)}, flags | more)
 
 

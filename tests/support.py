@@ -211,6 +211,7 @@ class ServedNode:
                 "MAO_NODE__HOME": str(self.home),
                 "MAO_NODE__NAME": self.name,
                 "MAO_SERVER__LISTEN": f"127.0.0.1:{self.port}",
+                "MAO_RUNS__EXECUTOR": "process",  # tools of tests tell by files beside their data how far they are
                 "MAO_PUBLISHING__FIRST_PAUSE": "0.2",
                 "MAO_PUBLISHING__LONGEST_PAUSE": "1",
                 **self.settings,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mao import data_directory
+from mao import confining, data_directory
 from mao.consenting import check
 from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
@@ -113,8 +113,11 @@ def _install(node: LocalNode, installation: Installation) -> bool:
     if installer is None:
         return _step(node, installation, Step.DATASET)
     directory = job_directory(node, installation)
-    directory.mkdir(parents=True, exist_ok=True)
-    environment = node.passed_environment() | {
+    tree = node.workspace.tree(installation.tool, attempt.id)
+    home = tree.with_name("home")
+    for made in (directory, home):
+        made.mkdir(parents=True, exist_ok=True)
+    environment = confining.environment(node, home) | {
         "MAO_NODE": node.config.node,
         "MAO_TOOL": installation.tool,
         "MAO_TOOL_COMMIT": attempt.commit,
@@ -122,10 +125,11 @@ def _install(node: LocalNode, installation: Installation) -> bool:
     job = Job(
         directory=directory,
         argv=installer.argv(),
-        cwd=node.workspace.tree(installation.tool, attempt.id),
+        cwd=tree,
         environment=environment,
         time_limit=node.config["install.time_limit"],
         log_limit=node.config["runs.log_limit"],
+        confinement=confining.of_installer(node, tree, home),
     )
     handle = node.executor.start(job)
     if attempt.cancel_requested:
@@ -146,6 +150,8 @@ def _install(node: LocalNode, installation: Installation) -> bool:
 def _how(ended: Ended) -> str:
     if ended.cause == "timed-out":
         return "took longer than the time limit (install.time_limit), and was ended"
+    if ended.cause == "over-limit":
+        return f"used more than it may, and was ended: {ended.error} (sandbox.*)"
     if ended.cause == "not-started":
         return f"could not be started: {ended.error}"
     if ended.signal:

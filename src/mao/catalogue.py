@@ -66,6 +66,8 @@ class Node(_Shared):
     """The installed tools, each with its commit."""
     since: Moment
     """When it was started."""
+    sandbox: bool | None = None
+    """Whether tools run in a sandbox there; None of a version that does not say."""
 
 
 def tool_key(name: str) -> str:

@@ -16,8 +16,9 @@ from mao.cluster_directory import ClusterDirectory
 from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
 from mao.dataset_history import DatasetHistory
-from mao.errors import InUse, MaoError
+from mao.errors import InUse, MaoError, Unavailable
 from mao.executors.process import ProcessExecutor
+from mao.executors.sandbox import SandboxExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.kept_mirror import KeptMirror
 from mao.mirror import Mirror
@@ -64,8 +65,29 @@ REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
     "sqlite": lambda _, workspace: SqliteRegistry(workspace.registry),
 }
 EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
-    "process": lambda workspace: ProcessExecutor(wake=workspace.wake),
+    "sandbox": lambda workspace: SandboxExecutor(workspace.temporary / "devices", workspace.wake),
+    "process": lambda workspace: ProcessExecutor(workspace.wake),
 }
+"""The safest first."""
+
+
+def choose_executor(config: Config, workspace: Workspace) -> tuple[Executor, str]:
+    """The executor that the configuration names, or the safest that works; and why no safer one does.
+
+    Raises:
+        Unavailable: what the configuration names does not work here.
+    """
+    wanted: str = config["runs.executor"]
+    if wanted != "auto":
+        return EXECUTORS[wanted](workspace), "" if wanted == "sandbox" else f"runs.executor is '{wanted}'."
+    why = ""
+    for name, make in EXECUTORS.items():
+        try:
+            return make(workspace), why
+        except Unavailable as error:
+            log.debug("no %s: %s", name, error.detail)
+            why = why or error.detail
+    raise Unavailable(why)
 
 
 class LocalNode:
@@ -105,7 +127,9 @@ class LocalNode:
         embedded = url == "sqlite"  # it is a file beside the copy
         self.mirror = Mirror(self.registry, lambda _: self._changed(), None if embedded else self.kept)
         closing.callback(self.mirror.close)
-        self.executor = EXECUTORS["process"](self.workspace)
+        self.executor, why = choose_executor(self.config, self.workspace)
+        if why:
+            log.warning("Tools can touch all that the user of this node can. %s", why)
         closing.callback(self.executor.close)
         closing.callback(self.git.close)
         self.store.listen(self._changed)

@@ -106,6 +106,19 @@ def _lease(text: str) -> int:
     return int(text)
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_home(part) for part in text.replace(",", " ").split())
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
@@ -232,6 +245,32 @@ SETTINGS: dict[str, Setting] = {
         _days,
         "365",
         "Days for which the log of a run that has ended stays, and what it wrote if it did not succeed.",
+    ),
+    "runs.executor": Setting(
+        _one_of("auto", "sandbox", "process"),
+        "auto",
+        "What tools and installers run in: `sandbox`, without which the node does not start; `process`, which hides"
+        " nothing from them; `auto` takes the sandbox where it works.",
+    ),
+    "sandbox.read": Setting(
+        _paths,
+        "",
+        "Paths that every tool may read in the sandbox, beside the system's programs: interpreters in a home, as in"
+        " `~/.pyenv /srv/models`. Separated by blanks.",
+    ),
+    "sandbox.writable_tools": Setting(
+        _names, "", "Tools that may change their own files in the sandbox, and so what the next run of them does."
+    ),
+    "sandbox.memory": Setting(_size, "8 GB", "Memory of all processes of a run or installer together."),
+    "sandbox.processes": Setting(_count, "4096", "Processes and threads of a run or installer at a time."),
+    "sandbox.open_files": Setting(_count, "65536", "Files that one process of a tool may have open."),
+    "sandbox.file_size": Setting(_size, "100 GB", "Size of each file that a tool writes."),
+    "sandbox.cpu_time": Setting(
+        _seconds(_YEAR), "2592000", "Seconds of the processor for all processes of a run or installer together."
+    ),
+    "sandbox.disk": Setting(_size, "100 GB", "What a run may write into its data directory, or an installer at all."),
+    "sandbox.temporary": Setting(
+        _size, "1 GB", "Size of the private `/tmp` of a run in the sandbox, and of `/dev/shm`; both are in memory."
     ),
     "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
     "policy.remotes": Setting(

@@ -158,12 +158,26 @@ def _home(name: str) -> Finding:
 def _executor(name: str) -> Finding:
     if not Path("/proc/self/stat").exists():
         return Finding(name, "fail", "no /proc", "Mount it: without it no run can be ended with all its processes.")
+    bash = shutil.which("bash")
     with tempfile.TemporaryDirectory() as directory:
         os.mkfifo(Path(directory) / "wake")
-    bash = shutil.which("bash")
+        said, why = _chosen(Path(directory))
     if bash is None:
-        return Finding(name, "warn", "/proc and named pipes, no bash", "Install bash: most tools are started with it.")
-    return Finding(name, "ok", f"/proc, named pipes, {bash}")
+        return Finding(name, "warn", f"{said}; no bash", "Install bash: most tools are started with it.")
+    return Finding(
+        name, "warn" if why else "ok", said, f"Tools can touch all that the node's user can. {why}" if why else ""
+    )
+
+
+def _chosen(directory: Path) -> tuple[str, str]:
+    """What tools run in, and why not in a sandbox; it is tried out as at the start of the node."""
+    from mao import config
+    from mao.local_node import choose_executor
+    from mao.workspace import Workspace
+
+    executor, why = choose_executor(config.load(), Workspace(directory))
+    executor.close()
+    return executor.describe(), why
 
 
 def _client() -> Client:
