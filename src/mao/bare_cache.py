@@ -228,13 +228,20 @@ class BareCache:
         except FileNotFoundError as error:
             raise GitFailed(f"{self.path} was removed meanwhile; it is made anew.") from error
 
-    def fetch(self, *what: str, settings: tuple[str, ...] = (), limit: str | None = "tree:0") -> None:
+    def fetch(
+        self,
+        *what: str,
+        settings: tuple[str, ...] = (),
+        limit: str | None = "tree:0",
+        largest: int | None = None,
+    ) -> None:
         """Fetch what is named, and nothing else.
 
         Args:
             what: refspecs, ids of objects, and flags of git-fetch(1).
             settings: further settings of git.
             limit: the filter (git-rev-list(1)) that is asked for; None for none.
+            largest: bytes that may come.
         """
         remote = (
             f"remote.origin.url={self.url}",
@@ -245,7 +252,7 @@ class BareCache:
         options = ["--quiet", "--no-tags", "--no-write-fetch-head", f"--filter={limit}" if limit else "--no-filter"]
         flags = [word for word in what if word.startswith("--")]
         refspecs = [word for word in what if not word.startswith("--")]
-        self.git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self.path)
+        self.git.run(*chosen, "fetch", *options, *flags, "--", "origin", *refspecs, cwd=self.path, largest=largest)
 
 
 def url_of(path: Path) -> str | None:

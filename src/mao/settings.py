@@ -200,6 +200,12 @@ SETTINGS: dict[str, Setting] = {
         "Days for which the log of a run that has ended stays, and what it wrote if it did not succeed.",
     ),
     "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
+    "install.size_limit": Setting(
+        _size, "2 GB", "What the files of a tool may have together, and what may be fetched for them."
+    ),
+    "git.memory_limit": Setting(
+        _size, "2 GB", "Memory of each git process that works on what a remote gives, where there is prlimit(1)."
+    ),
     "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
     "git.author_email": Setting(str, "", "E-mail address in the commits of this node; `mao@<node>` if not given."),
