@@ -15,6 +15,7 @@ from mao import lfs
 from mao.ancestry import FETCH, PROMISOR, leads_to, since_option
 from mao.errors import CloneChanged, FolderNotFound, MaoError, RemoteUnreachable
 from mao.folder_trees import ALONE, WHOLE, FolderTrees
+from mao.foreign_tree import check_clone
 from mao.git import Output, failure, fetchable
 from mao.workspace import fsync, remove_tree, write_durably
 
@@ -82,7 +83,8 @@ class CloneDirectory:
         if clone.folders:
             part._clone_folders(clone)
         else:
-            _with_depth(clone, lambda *depth: part._clone(clone, *depth))
+            _with_depth(clone, lambda *depth: part._clone(clone, "--no-checkout", *depth))
+            part._check_out()
         part.path.rename(self.path)
         fsync(self.path.parent)
 
@@ -91,6 +93,11 @@ class CloneDirectory:
         url = fetchable(clone.url)
         chosen = (*options, *lfs.clone_settings(self.git, self.path.parent))
         self.bring(*_UNLOGGED, "clone", "--progress", *chosen, "--", url, str(self.path), cwd=self.path.parent)
+
+    def _check_out(self) -> None:
+        if head := self._commit("HEAD"):
+            check_clone(self.git, self.path, head, None, ())
+            self.bring(*HERE, *_UNLOGGED, "checkout", "--progress", "--force", "HEAD", "--", cwd=self.path)
 
     def pointers(self, clone: Clone) -> int:
         """How many files are pointers, as git-lfs is not installed here; not told of a clone of some folders."""
@@ -107,7 +114,10 @@ class CloneDirectory:
         for key, value in (("log.showRoot", "false"), ("include.path", _PROMISE)):
             self.git.run(*HERE, "config", key, value, cwd=self.path)
         with self._keeping_promise(clone):
-            self._supply(clone, self._commit("HEAD"), None)
+            head = self._commit("HEAD")
+            self._supply(clone, head, None)
+            if head:
+                check_clone(self.git, self.path, head, None, clone.folders)
             self._narrow(clone)
 
     def refresh(self, clone: Clone, aside: Path) -> str | None:
@@ -194,6 +204,8 @@ class CloneDirectory:
         """
         if head is None:
             return
+        if head != start or clone.further or self._is_sparse():
+            check_clone(self.git, self.path, head, start, clone.folders)
         marker = self.path / ".git" / _SWITCHING
         partial = self._is_partial()
         if marker.exists() or start is None:

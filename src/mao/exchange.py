@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import time
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,36 +38,34 @@ def converse(process: subprocess.Popen[bytes], given: bytes, seconds: float, tak
     """
     deadline = time.monotonic() + seconds
     complaints = bytearray()
-
-    def complain(piece: bytes) -> None:
-        complaints.extend(piece)
-        if len(complaints) > 2 * MOST_WORDS:
-            del complaints[:-MOST_WORDS]
-
     with selectors.DefaultSelector() as pipes:
         if process.stdin and _begun(process.stdin, given):
             pipes.register(process.stdin, selectors.EVENT_WRITE)
-        for pipe, taker in ((process.stdout, take), (process.stderr, complain)):
+        for pipe, taker in ((process.stdout, take), (process.stderr, partial(_complain, complaints))):
             if pipe:
                 pipes.register(pipe, selectors.EVENT_READ, taker)
         rest = memoryview(given)
         while pipes.get_map():
             ready = pipes.select(max(0.0, deadline - time.monotonic()))
-            if not ready and time.monotonic() >= deadline:
+            if time.monotonic() >= deadline:  # also of one that goes on and on
                 raise subprocess.TimeoutExpired(process.args, seconds)
             for key, event in ready:
                 if event == selectors.EVENT_WRITE:
-                    rest = rest[_write(key.fd, rest) :]
-                    ended = not rest
+                    piece = rest = rest[_write(key.fd, rest) :]
                 else:
-                    piece = os.read(key.fd, _PIECE)
-                    key.data(piece)
-                    ended = not piece
-                if ended:
+                    piece = memoryview(os.read(key.fd, _PIECE))
+                    key.data(bytes(piece))
+                if not piece:
                     pipes.unregister(key.fileobj)
                     _close(key.fileobj)  # type: ignore[arg-type]  # it is a pipe that was registered here
     process.wait(max(0.0, deadline - time.monotonic()))
     return bytes(complaints[-MOST_WORDS:])
+
+
+def _complain(complaints: bytearray, piece: bytes) -> None:
+    complaints.extend(piece)
+    if len(complaints) > 2 * MOST_WORDS:
+        del complaints[:-MOST_WORDS]
 
 
 def _begun(stdin: Pipe, given: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mao.data_directory import is_gits
@@ -17,7 +18,7 @@ from mao.git import failure, plain
 from mao.values import display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mao.git import Git
@@ -30,7 +31,7 @@ MOST_CLONED_FILES = 10_000_000
 _LONGEST_NAME = 255  # bytes, on every usual file system
 _LONGEST_PATH = 4095  # bytes (path_resolution(7): PATH_MAX)
 _SUBMODULE = "160000"
-_NOTHING = "0" * 6  # the mode of what a commit has no more
+_WITHOUT_SUBMODULES = "a submodule, and submodules are not brought: put its files into the repository itself"
 _HERE = ("--git-dir=.git", "--work-tree=.")
 
 
@@ -65,9 +66,6 @@ class _ToolTree:
             )
 
 
-_WITHOUT_SUBMODULES = "a submodule, and submodules are not brought: put its files into the repository itself"
-
-
 def tool_entries(git: Git, repository: Path, commit: str, most_bytes: int, *, sizes: bool) -> dict[str, str]:
     """All that a tool's commit holds: git's mode, kind and id of each file and folder, by its path.
 
@@ -89,95 +87,76 @@ def tool_entries(git: Git, repository: Path, commit: str, most_bytes: int, *, si
 
 
 class _Room:
-    """Takes the paths of files that a clone is to hold, and counts them."""
+    """Takes the files that a clone is to hold, and counts them."""
 
     def __init__(self) -> None:
         self.files = 0
         self.bytes = 0
 
-    def count(self, path: bytes, size: str) -> None:
-        if fault := _fault(path):
-            raise RepositoryRefused(f"The dataset holds '{_shown(display(path))}', {fault}.")
-        self.files += 1
-        if self.files > MOST_CLONED_FILES:
-            raise RepositoryTooLarge(f"The dataset would bring more than {MOST_CLONED_FILES:,} files.")
-        self.bytes += int(size) if size.isdigit() else 0
-
-    def take_entry(self, record: bytes) -> None:
-        told, _, path = record.partition(b"\t")
-        self.count(path, told.decode().split()[3])
-
-
-class _Changes(_Room):
-    """Takes what differs between two commits; what it is and where alternate."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.blobs: dict[str, int] = {}
-        self._blob: str | None = None
-
     def take(self, record: bytes) -> None:
-        if self._blob is None:
-            _, mode, _, oid, _ = record.decode().split()
-            self._blob = "" if mode in {_NOTHING, _SUBMODULE} else oid
+        told, _, path = record.partition(b"\t")
+        *_, size = told.split()
+        if not size.isdigit():  # a folder, or a commit of another repository
             return
-        if self._blob:
-            self.count(record, "")
-            self.blobs[self._blob] = self.blobs.get(self._blob, 0) + 1
-        self._blob = None
+        if fault := _fault(path):
+            raise RepositoryRefused(f"The dataset holds '{_shown(display(path))}', {fault}. Nothing was changed here.")
+        self.files += 1
+        self.bytes += int(size)
+        if self.files > MOST_CLONED_FILES:
+            raise RepositoryTooLarge(
+                f"The dataset has more than {MOST_CLONED_FILES:,} files. Nothing was changed: clone some folders."
+            )
 
-    def take_size(self, line: bytes) -> None:
-        oid, size, *_ = line.decode().split()
-        self.bytes += self.blobs[oid] * (int(size) if size.isdigit() else 0)
 
-
-def check_clone(git: Git, clone: Path, head: str, before: str | None, folders: Iterable[str]) -> None:
+def check_clone(git: Git, clone: Path, head: str, before: str | None, folders: Sequence[str]) -> None:
     """Raise if what `head` holds cannot be brought to the disk where `clone` has what `before` holds.
 
     Args:
         git: as the node calls it.
         clone: the work tree.
-        head: a commit.
+        head: a commit, which is here with its files, as far as they are wanted.
         before: the one that is checked out; None if nothing is.
-        folders: those that are wanted, which are here with their files; none: all.
+        folders: those that are wanted; none: all.
 
     Raises:
         RepositoryRefused: for a path that the disk cannot hold.
         RepositoryTooLarge: there are too many files.
         DiskFull: there is no room for them.
     """
-    paths = ("--", *(f"{folder}/" for folder in folders))
-    if before is None:
-        room = _Room()
-        _read(git, clone, room.take_entry, *_HERE, "ls-tree", "-r", "-z", "-l", "--full-tree", head, *paths)
-    else:
-        room = changes = _Changes()
-        args = ("diff-tree", "-r", "-z", "--no-renames", "--end-of-options", before, head, *paths)
-        _read(git, clone, changes.take, *_HERE, *args)
-        given = "".join(f"{oid}\n" for oid in changes.blobs).encode()
-        asked = ("cat-file", "--batch-check=%(objectname) %(objectsize)")
-        _read(git, clone, changes.take_size, *_HERE, *asked, given=given, end=b"\n")
-    free = shutil.disk_usage(clone).free
-    if room.bytes > free:
+    room, free = _room(git, clone, head, folders), shutil.disk_usage(clone).free
+    if room.bytes <= free:
+        return
+    more = room.bytes - (_room(git, clone, before, folders).bytes if before else 0)
+    if more > free:
         raise DiskFull(
-            f"The {room.files:,} files that are to be brought to {clone} have {room.bytes:,} bytes, and"
-            f" {free:,} are free there. Nothing was changed: make room, or clone fewer folders."
+            f"What is to be brought to {clone} has {more:,} bytes more than is there, and {free:,} are free. Nothing"
+            " was changed: make room, or clone some folders."
         )
 
 
-def _read(
-    git: Git, cwd: Path, take: Callable[[bytes], None], *args: str, given: bytes = b"", end: bytes = b"\0"
-) -> None:
+def _room(git: Git, clone: Path, commit: str, folders: Sequence[str]) -> _Room:
+    room = _Room()
+    listing = (*_HERE, "--literal-pathspecs", "ls-tree", "-z", "-l", "--full-tree")
+    wanted = [f"{folder}/" for folder in folders]
+    _read(git, clone, room.take, *listing, "-r", "--end-of-options", commit, "--", *wanted)
+    for parent in {parent for folder in folders for parent in PurePosixPath(folder).parents}:
+        # What lies directly in the folders above comes along.
+        below = [] if parent == PurePosixPath() else [f"{parent}/"]
+        _read(git, clone, room.take, *listing, "--end-of-options", commit, "--", *below)
+    return room
+
+
+def _read(git: Git, cwd: Path, take: Callable[[bytes], None], *args: str) -> None:
     """Give each record that git prints to `take`, as it comes."""
     rest = bytearray()
 
     def split(piece: bytes) -> None:
-        *records, last = (rest + piece).split(end)
+        *records, last = (rest + piece).split(b"\0")
         rest[:] = last
         for record in records:
             take(bytes(record))
 
-    output = git.finish(git.start(*args, cwd=cwd), given, take=split)
+    output = git.finish(git.start(*args, cwd=cwd), take=split)
     if output.status != 0:
         raise failure(output, args)
 

@@ -20,7 +20,7 @@ from mao.git_environment import MARKER, environment, limited, verb, without_filt
 from mao.processes import kill_marked, marked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LOST_RACE = "lost-race"
@@ -75,6 +75,10 @@ class Git:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        """The environment of every git command, with some settings more."""
+        return environment(self.home, allow_http=self.allow_http, more=more)
+
     def start(
         self, *args: str, cwd: Path, stderr: int = subprocess.PIPE, largest: int | None = None
     ) -> subprocess.Popen[bytes]:
@@ -97,7 +101,7 @@ class Git:
             process = subprocess.Popen(
                 [*limits, "git", *args],
                 cwd=cwd,
-                env=environment(self.home, allow_http=self.allow_http, more=filters),
+                env=self.environment(filters),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
