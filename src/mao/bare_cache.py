@@ -193,9 +193,11 @@ class BareCache:
         with self.mended():
             if since is None and not here and (self.path / "shallow").exists():
                 self.fetch("--unshallow", tip)
-            which = ("--left-right", f"{since}...{tip}") if since else (tip,)
+            options, which = (["--left-right"], f"{since}...{tip}") if since else ([], tip)
             form = f"%m%x00%H%x00%at%x00%(trailers:{asked}unfold)"
-            listed = self.git.run("log", "-z", f"--format={form}", *which, "--", cwd=self.path)
+            listed = self.git.run(
+                "log", "-z", f"--format={form}", *options, "--end-of-options", which, "--", cwd=self.path
+            )
         words = iter(listed.split(b"\0"))
         found = list(zip(words, words, words, words, strict=False))
         if any(side == b"<" for side, *_ in found):

@@ -109,10 +109,10 @@ class CloneDirectory:
         options = ("--no-checkout", "--no-tags", "--single-branch", ALONE)
         _with_depth(clone, lambda *depth: self._clone(clone, *options, *depth))
         for key in ("remote.origin.promisor", "remote.origin.partialclonefilter"):
-            self.git.run(*HERE, "config", "--unset-all", key, cwd=self.path)
+            self.git.run(*HERE, "config", "--unset-all", "--", key, cwd=self.path)
         # The newest commit has no parent here: `git show` would list, and therefore bring, the whole dataset.
         for key, value in (("log.showRoot", "false"), ("include.path", _PROMISE)):
-            self.git.run(*HERE, "config", key, value, cwd=self.path)
+            self.git.run(*HERE, "config", "--", key, value, cwd=self.path)
         with self._keeping_promise(clone):
             head = self._commit("HEAD")
             self._supply(clone, head, None)
@@ -157,13 +157,13 @@ class CloneDirectory:
         promisor = PROMISOR if self._is_partial() else ()
         if clone.history and (self.path / ".git" / "shallow").exists():
             options = (*options, "--unshallow")
-        self.bring(*HERE, *_UNLOGGED, *promisor, *FETCH, *options, "origin", cwd=self.path)
+        self.bring(*HERE, *_UNLOGGED, *promisor, *FETCH, *options, "--", "origin", cwd=self.path)
 
     def _objects(self, option: str, ids: list[str]) -> None:
         settings = (*PROMISOR, "-c", "fetch.negotiationAlgorithm=noop")
         for at in range(0, len(ids), _MOST_IDS):
             some = ids[at : at + _MOST_IDS]
-            self.bring(*HERE, *settings, *FETCH, "--no-write-fetch-head", option, "origin", *some, cwd=self.path)
+            self.bring(*HERE, *settings, *FETCH, "--no-write-fetch-head", option, "--", "origin", *some, cwd=self.path)
 
     def _supply(self, clone: Clone, head: str | None, before: str | None) -> None:
         if head is None:
@@ -250,10 +250,12 @@ class CloneDirectory:
         return self._setting("core.sparseCheckout") == "true"
 
     def _setting(self, key: str) -> str:
-        return self.git.attempt(*HERE, "config", "--get", key, cwd=self.path).out.decode().strip()
+        return self.git.attempt(*HERE, "config", "--get", "--", key, cwd=self.path).out.decode().strip()
 
     def _commit(self, name: str) -> str | None:
-        output = self.git.attempt(*HERE, "rev-parse", "--verify", "--quiet", f"{name}^0", cwd=self.path)
+        output = self.git.attempt(
+            *HERE, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^0", cwd=self.path
+        )
         return output.out.decode().strip() or None
 
     def _tidy(self) -> None:

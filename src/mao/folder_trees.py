@@ -129,7 +129,9 @@ class FolderTrees:
             below.append(_Place(posixpath.join(place.path, display(name)), entry.id, before, scope))
 
     def _root(self, commit: str) -> str:
-        return self.git.run("log", "-1", "--format=%T", commit, cwd=self.path).decode().strip()
+        return (
+            self.git.run("log", "-1", "--format=%T", "--end-of-options", commit, "--", cwd=self.path).decode().strip()
+        )
 
     def _read(self, ids: set[str]) -> dict[str, Tree]:
         """Those of the trees that are here."""

@@ -138,11 +138,11 @@ def _room(git: Git, clone: Path, commit: str, folders: Sequence[str]) -> _Room:
     room = _Room()
     listing = (*_HERE, "--literal-pathspecs", "ls-tree", "-z", "-l", "--full-tree")
     wanted = [f"{folder}/" for folder in folders]
-    _read(git, clone, room.take, *listing, "-r", "--end-of-options", commit, "--", *wanted)
+    _read(git, clone, room.take, *listing, "-r", "--end-of-options", commit, *wanted)
     for parent in {parent for folder in folders for parent in PurePosixPath(folder).parents}:
         # What lies directly in the folders above comes along.
         below = [] if parent == PurePosixPath() else [f"{parent}/"]
-        _read(git, clone, room.take, *listing, "--end-of-options", commit, "--", *below)
+        _read(git, clone, room.take, *listing, "--end-of-options", commit, *below)
     return room
 
 

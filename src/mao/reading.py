@@ -36,10 +36,20 @@ _FILES = frozenset({"100644", "100755", "100664"})
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A ref of a remote and the commit that it names; `ref` is in full, or the commit itself."""
+    """A ref of a remote and the commit that it names; `ref` is in full, or the commit itself.
+
+    Raises:
+        BadRemote: they cannot be that, whoever says so: a remote, or what is registered.
+    """
 
     ref: str
     commit: str
+
+    def __post_init__(self) -> None:
+        if not _COMMIT.fullmatch(self.commit):
+            raise BadRemote(f"'{self.commit}' is not the id of a commit.")
+        if _NO_REF.search(self.ref):
+            raise BadRemote(f"'{self.ref}' cannot be a branch or tag (git-check-ref-format).")
 
 
 @dataclass(frozen=True, slots=True)
