@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -165,12 +166,14 @@ def _fault(path: bytes) -> str | None:
     """Why there cannot be a file at `path`, as the end of a sentence."""
     if len(path) > _LONGEST_PATH:
         return f"a path of more than {_LONGEST_PATH:,} bytes"
-    parts = path.split(b"/")
-    if any(len(part) > _LONGEST_NAME for part in parts):
+    return next((fault for part in path.split(b"/") if (fault := _fault_of_name(part))), None)
+
+
+@lru_cache(maxsize=10_000)  # folders come again and again
+def _fault_of_name(name: bytes) -> str | None:
+    if len(name) > _LONGEST_NAME:
         return f"a name of more than {_LONGEST_NAME} bytes"
-    if any(part in {b"", b".", b".."} or is_gits(part) for part in parts):
-        return "which some system takes for something else"
-    return None
+    return "which some system takes for something else" if name in {b"", b".", b".."} or is_gits(name) else None
 
 
 def _folded(path: str) -> str:

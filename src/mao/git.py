@@ -149,6 +149,7 @@ class Git:
         finally:
             if process.poll() is None:
                 _end(process)
+            _hang_up(process)
             with self._lock:
                 self._live.discard(process)
         if process.returncode != 0 and self._closed:
@@ -266,6 +267,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """End git and what it started. All of them first get the chance to take their locks away."""
     _terminate(process)
     _kill(process)
+    _hang_up(process)
+
+
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
             with contextlib.suppress(BrokenPipeError):  # what was still to be written to it
