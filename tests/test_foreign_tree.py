@@ -119,7 +119,7 @@ def test_registering_brings_the_definition_and_no_other_file(node: LocalNode, ho
     assert found.files["large"] == f"{FILE} blob {noise.oid}"
 
 
-def test_a_commit_that_is_an_option_is_none(node: LocalNode, tmp_path: Path) -> None:
+def test_a_commit_that_is_an_option_is_none(tmp_path: Path) -> None:
     for ref, made in (
         ("main", f"--upload-pack=touch {tmp_path}/ran"),
         (f"--upload-pack=touch {tmp_path}/ran", "a" * 40),

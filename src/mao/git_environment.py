@@ -130,11 +130,6 @@ def _at_most(kind: int, asked: int) -> int:
     return asked if hard == resource.RLIM_INFINITY else min(asked, hard)
 
 
-def is_limited() -> bool:
-    """Whether git's memory and the size of its files can be limited on this machine."""
-    return _PRLIMIT is not None
-
-
 def verb(args: Iterable[str]) -> str:
     """The command of git that `args` call."""
     words = iter(args)
