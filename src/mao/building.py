@@ -12,6 +12,7 @@ from mao import confining, data_directory
 from mao.consenting import check
 from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
+from mao.foreign_tree import tool_entries
 from mao.installation import Installation, InstallationState, Step
 from mao.names import nearest
 from mao.reading import Pinned, fetch_commit
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from mao.local_node import LocalNode
 
+_AS_COMMITTED = "* !filter !ident !working-tree-encoding !eol -text\n"
+"""Goes before what the repository says of its files (gitattributes(5)): each is, byte for byte, what was committed."""
 _SHOWN_LOG = 20
 """Lines of an installer's log that are repeated in its error."""
 
@@ -101,9 +104,14 @@ def _clone(node: LocalNode, installation: Installation) -> bool:
     remove_tree(tree)
     with disk_errors(f"the clone of '{installation.tool}'"):
         tree.mkdir(parents=True)
-    node.git.run("init", "--quiet", ".", cwd=tree)
+    largest = node.config["install.size_limit"]
+    with disk_errors(f"the clone of '{installation.tool}'"):
+        node.git.run("init", "--quiet", "--template=", ".", cwd=tree)
+        (tree / ".git" / "info").mkdir()
+        (tree / ".git" / "info" / "attributes").write_text(_AS_COMMITTED)
     fetch_commit(node, tree, attempt.url, Pinned(attempt.ref, attempt.commit))
-    node.git.run("checkout", "--quiet", "--detach", attempt.commit, cwd=tree)
+    tool_entries(node.git, tree, attempt.commit, largest, sizes=True)
+    node.git.run("checkout", "--quiet", "--detach", attempt.commit, "--", cwd=tree, largest=largest)
     return _step(node, installation, Step.INSTALLING)
 
 

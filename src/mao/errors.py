@@ -13,7 +13,7 @@
     │   ├── RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten, PathClash, PathTaken
     │   └── ScheduleEnded, BackfillRefused, SlotTaken, TokenTaken, NotApproved
     ├── OutsideFailed    502, exit 5   mend what we called
-    │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
+    │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable, RepositoryRefused, RepositoryTooLarge
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
@@ -228,6 +228,14 @@ class RemoteRefused(OutsideFailed):
 
 class RemoteUnreachable(OutsideFailed):
     """The remote did not answer."""
+
+
+class RepositoryRefused(OutsideFailed):
+    """The repository holds what this node does not bring to its disk."""
+
+
+class RepositoryTooLarge(OutsideFailed):
+    """The repository is more than this node takes."""
 
 
 class NodeUnreachable(Unavailable):

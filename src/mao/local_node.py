@@ -97,7 +97,8 @@ class LocalNode:
         self.config = config
         self.clock = clock
         self.workspace = Workspace(config.home)
-        self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
+        limits = config["git.time_limit"], config["git.allow_http"], config["git.memory_limit"]
+        self.git = Git(config.home, *limits)
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
         self._locks: WeakValueDictionary[tuple[str, str], threading.RLock] = WeakValueDictionary()
         self._locks_guard = threading.Lock()

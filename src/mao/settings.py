@@ -298,6 +298,12 @@ SETTINGS: dict[str, Setting] = {
         "0",
         "Days that have to pass after this node has first read a commit until it installs it, unless it was approved.",
     ),
+    "install.size_limit": Setting(
+        _size, "2 GB", "What the files of a tool may have together, and what may be fetched for them."
+    ),
+    "git.memory_limit": Setting(
+        _size, "2 GB", "Memory of each git process that works on what a remote gives, where there is prlimit(1)."
+    ),
     "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),
     "git.allow_http": Setting(_switch, "false", "Whether remotes without encryption (http://) are allowed."),
     "git.author_email": Setting(str, "", "E-mail address in the commits of this node; `mao@<node>` if not given."),

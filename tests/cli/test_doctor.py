@@ -86,6 +86,10 @@ def test_git_that_is_too_old_fails(place: Place, tmp_path: Path) -> None:
     assert findings["git"]["found"] == "2.17.1"
     assert findings["git"]["advice"].startswith("2.30 or later is needed.")
 
+    (tmp_path / "git").write_text(f"#!{bash}\necho git version 2.39.5\n")
+    finding = found(place, 0, PATH=str(tmp_path))["git"]
+    assert (finding["result"], finding["found"]) == ("warn", "2.39.5, and no prlimit")
+
 
 def test_a_home_that_cannot_be_made_fails(place: Place, tmp_path: Path) -> None:
     (tmp_path / "file").touch()

@@ -99,7 +99,12 @@ def _git(name: str) -> Finding:
     if shutil.which("git") is None:
         return Finding(name, "fail", "not on the PATH", "Install git: it brings tools here and data away.")
     said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
-    return _at_least(name, said.strip().removeprefix("git version "), _GIT, "Install a newer git.")
+    version = said.strip().removeprefix("git version ")
+    found = _at_least(name, version, _GIT, "Install a newer git.")
+    if found.result == "ok" and shutil.which("prlimit") is None:
+        advice = "Install util-linux: with its prlimit, no repository can have git fill this machine's memory or disk."
+        return Finding(name, "warn", f"{version}, and no prlimit", advice)
+    return found
 
 
 def _git_lfs(name: str) -> Finding:
