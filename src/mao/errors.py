@@ -3,14 +3,14 @@
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
     │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange, BadSchedule
-    │   └── IdempotencyKeyReused, ValueTooLarge
+    │   └── IdempotencyKeyReused, ValueTooLarge, BadSecret
     ├── NotFound         404, exit 3   name something else
-    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
+    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound, SecretNotFound
     │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken
+    │   └── ScheduleEnded, BackfillRefused, SlotTaken, SecretInData
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
@@ -38,6 +38,10 @@ class BadDefinition(InvalidRequest):
 
 class BadArguments(InvalidRequest):
     """The arguments do not fit the command."""
+
+
+class BadSecret(InvalidRequest):
+    """That cannot be a secret."""
 
 
 class BadName(InvalidRequest):
@@ -94,6 +98,10 @@ class RunNotFound(NotFound):
 
 class NodeNotFound(NotFound):
     """No such node is in the cluster now."""
+
+
+class SecretNotFound(NotFound):
+    """The keyring of this node has no secret of that name."""
 
 
 class ScheduleNotFound(NotFound):
@@ -190,6 +198,10 @@ class ScheduleEnded(Conflict):
 
 class BackfillRefused(Conflict):
     """The tool does not let slots of the past be run."""
+
+
+class SecretInData(Conflict):
+    """A file of the run holds a secret that the run was given."""
 
 
 class SlotTaken(Conflict):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -24,6 +25,8 @@ class Job:
         grace: seconds between TERM and KILL when the job is ended.
         output: the directory the program writes to; None if nothing of it has to be kept. What was written there is on
             stable storage once the end is on record: else a loss of power could leave empty files behind a success.
+        hidden: what must not get into the log, with what is to stand there instead. Like the `environment`, it is on
+            the disk until the program is started, and no longer.
     """
 
     directory: Path
@@ -34,6 +37,7 @@ class Job:
     log_limit: int
     grace: float = 10.0
     output: Path | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

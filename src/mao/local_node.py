@@ -19,6 +19,7 @@ from mao.errors import InUse, MaoError
 from mao.executors.process import ProcessExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.kept_mirror import KeptMirror
+from mao.keyring import Keyring
 from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
@@ -73,6 +74,7 @@ class LocalNode:
         self.config = config
         self.clock = clock
         self.workspace = Workspace(config.home)
+        self.keyring = Keyring(self.workspace.keyring)
         self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
         self._locks: WeakValueDictionary[tuple[str, str], threading.RLock] = WeakValueDictionary()

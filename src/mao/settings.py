@@ -114,6 +114,10 @@ def _lease(text: str) -> int:
     return int(text)
 
 
+def _paths(text: str) -> tuple[Path, ...]:
+    return tuple(_home(path) for path in text.split(":") if path)
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
@@ -198,6 +202,14 @@ SETTINGS: dict[str, Setting] = {
         _days,
         "365",
         "Days for which the log of a run that has ended stays, and what it wrote if it did not succeed.",
+    ),
+    "secrets.files": Setting(
+        _paths,
+        "",
+        "Directories, with `:` between them, below which the files may be that secret arguments name (`@file:PATH`).",
+    ),
+    "secrets.environment": Setting(
+        _names, "", "Variables of the node's environment that secret arguments may name (`@env:NAME`)."
     ),
     "install.time_limit": Setting(_seconds(_YEAR), "3600", "Seconds until an installer is ended."),
     "git.time_limit": Setting(_seconds(_WEEK), "600", "Seconds until one exchange with a remote is ended."),

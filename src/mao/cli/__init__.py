@@ -27,6 +27,7 @@ _COMMANDS = {
     "schedule": "mao.cli.schedule:schedule",
     "dataset": "mao.cli.dataset:dataset",
     "cluster": "mao.cli.cluster:cluster",
+    "secret": "mao.cli.secret:secret",
     "alarm": "mao.cli.alarm:alarm",
     "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",

@@ -52,6 +52,7 @@ class ProcessExecutor:
                     forkserver.start(job.directory)
                 finally:
                     self._free.put(forkserver)
+            _forget_job(job.directory)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"The job cannot be started: no room is left in {handle}.") from error
@@ -76,7 +77,10 @@ class ProcessExecutor:
             return Running(started_at)
         if end := _read_end(directory):  # written between the first look and the release of the lock
             return end
-        return Lost() if kill_marked(MARK, handle) else Running(started_at)
+        if not kill_marked(MARK, handle):
+            return Running(started_at)
+        _forget_job(directory)
+        return Lost()
 
     def cancel(self, handle: str) -> None:
         directory = Path(handle)
@@ -106,6 +110,7 @@ def _write_job(job: Job, wake: Path | None) -> None:
             "log_limit": job.log_limit,
             "grace": job.grace,
             "output": None if job.output is None else str(job.output),
+            "hidden": dict(job.hidden),
             "wake": None if wake is None else str(wake),
         }
     )
@@ -114,9 +119,17 @@ def _write_job(job: Job, wake: Path | None) -> None:
         with os.fdopen(fd, "w") as file:
             file.write(text)
         Path(draft).rename(job.directory / "job.json")
+    except FileNotFoundError:  # somebody else has started it meanwhile
+        return
     except OSError:
         Path(draft).unlink()
         raise
+
+
+def _forget_job(directory: Path) -> None:
+    """Remove what a start needs, once there can be no more: kills may have left it, and it may hold secrets."""
+    for path in directory.glob("job.json*"):
+        path.unlink(missing_ok=True)
 
 
 def _read_end(directory: Path) -> Ended | None:

@@ -22,6 +22,7 @@ from mao.web import (
     relaying,
     run_routes,
     schedule_routes,
+    secret_routes,
     slot_routes,
     streams,
 )
@@ -62,6 +63,7 @@ def create(node: LocalNode) -> FastAPI:
         run_routes,
         slot_routes,  # its paths without an id come before those with one
         schedule_routes,
+        secret_routes,
         node_routes,
         relaying,
         alarm_routes,

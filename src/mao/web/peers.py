@@ -171,7 +171,7 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
         )
     if "/api/" in path.removeprefix(_API) and path.startswith(f"{_API}nodes/"):
         raise Denied(f"Node '{config.node}' passes nothing on for other nodes. Ask your own node for the right one.")
-    if looking and path.startswith(_API):
+    if looking and path.startswith(_API) and not path.startswith(f"{_API}secrets"):
         return
     if not _is_run(method, path):
         raise Denied(
