@@ -103,14 +103,17 @@ def _from_file(node: LocalNode, path: Path) -> bytes:
         raise ValueError(f"cannot be had: {path} is not below a directory that the setting secrets.files names")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             # What is open cannot be exchanged any more, as a link on the way to it could be.
             real = Path(f"/proc/self/fd/{descriptor}").readlink()
             if not any(real.is_relative_to(root.resolve()) for root in roots):
                 raise ValueError(f"cannot be had: a link on the way to {path} leaves the directories of secrets.files")
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ValueError(f"cannot be had: {path} is no file")
-            return file.read(LONGEST + 3)  # with the end of its line, and one more
+            with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  # there is no path to what is open
+                return file.read(LONGEST + 3)  # with the end of its line, and one more
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ValueError(f"cannot be had: {path} cannot be read: {error.strerror}") from None
 

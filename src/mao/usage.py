@@ -91,5 +91,7 @@ def _example(argument: Argument) -> str:
             return "1.5"
         case ArgumentType.BOOLEAN:
             return "true"
+        case ArgumentType.SECRET:
+            return "@keyring:NAME"
         case _:
             return argument.name.upper()
