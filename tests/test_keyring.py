@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mao.errors import BadName, BadSecret, SecretNotFound
 from mao.keyring import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_secret_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:

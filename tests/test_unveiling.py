@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from support import ServedNode, bare, commit, eventually, published, tool_files,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOKEN = "s3cr3t/v4lue+of the \"node\""  # noqa: S105  # an example
-KEY = "\n".join(["-----BEGIN KEY-----", *("abcdefghijklmnop" * 3 + str(line) for line in range(3)), "-----END KEY-----"])
+TOKEN = 's3cr3t/v4lue+of the "node"'  # noqa: S105  # an example
+KEY = "\n".join(
+    ["-----BEGIN KEY-----", *("abcdefghijklmnop" * 3 + str(line) for line in range(3)), "-----END KEY-----"]
+)
 
 # What it is given is told apart from what is found on the disk by being turned round.
 ASK = """\
@@ -29,7 +32,8 @@ touch "$1.begun"
 while ! test -e "$1.go"; do sleep 0.02; done
 printf 'it is %s.' "$MAO_SECRET_TOKEN"
 printf %s "user:$MAO_SECRET_TOKEN" | base64 -w0
-printf '\\n%s' "${MAO_SECRET_TOKEN%????????}" && sleep 0.1 && printf '%s.\\n' "${MAO_SECRET_TOKEN#"${MAO_SECRET_TOKEN%????????}"}"
+first="${MAO_SECRET_TOKEN%????????}"
+printf '\\n%s' "$first" && sleep 0.1 && printf '%s.\\n' "${MAO_SECRET_TOKEN#"$first"}"
 printf '%s\\n' "${MAO_SECRET_TOKEN:0:5} done"
 printf %s "$MAO_SECRET_TOKEN" | rev > "$MAO_DATA_DIR/$2"
 """
@@ -43,7 +47,7 @@ touch "${MAO_SECRET_TOKEN//\\//_}" "$(printf %s "$MAO_SECRET_TOKEN" | od -An -vt
 printf 'innocent' > other
 """
 COUNT = 'set -eu\nprintf x >> "$1"\necho "$MAO_SECRET_TOKEN"\nprintf %s "$MAO_SECRET_TOKEN" > "$MAO_DATA_DIR/out"\n'
-SECRET_ARGUMENTS = """\
+COMMANDS = """\
 Commands:
   - {Name: Ask, Command: bash, Script: Ask.sh,
      Arguments: [{Name: Token, Type: secret}, {Name: Gate}, {Name: File}]}
@@ -55,7 +59,7 @@ Commands:
 
 def _tool(place: Path, *, fresh: bool = True) -> Path:
     files = tool_files(bare(place / "data.git"), fresh=fresh, scripts={"Ask": ASK, "Leak": LEAK, "Count": COUNT})
-    files["mao.yaml"] = files["mao.yaml"].partition("Commands:")[0] + SECRET_ARGUMENTS
+    files["mao.yaml"] = files["mao.yaml"].partition("Commands:")[0] + COMMANDS
     commit(place / "probe", files)
     return place / "probe"
 
@@ -135,7 +139,9 @@ def test_a_secret_reaches_its_tool_and_nothing_else(node: ServedNode, place: Pat
     first, second, third = log.splitlines()
     assert (first[:21], second, third) == ("it is [secret Token].", "[secret Token].", f"{secret[:5]} done")
     assert "[secret Token]" in first[21:]
-    answers = [node.request("GET", f"/api/v1{path}").body.decode() for path in (f"/runs/{run['id']}", "/runs", "/secrets")]
+    answers = [
+        node.request("GET", f"/api/v1{path}").body.decode() for path in (f"/runs/{run['id']}", "/runs", "/secrets")
+    ]
     assert [form for form in forms(secret) if any(form in answer for answer in (*answers, log))] == []
     assert _holders(node.home) == {"token.json", "key.json", "elsewhere.json"}
     assert _holders(place / "data.git") == set()
@@ -190,7 +196,7 @@ def test_a_secret_is_the_one_that_there_is_at_the_start_and_a_run_without_it_is_
 ) -> None:
     wish = {"tool": "probe", "command": "Count", "arguments": ["@keyring:rotated", str(place / "rotated")]}
     node.api("PUT", "/secrets/rotated", {"value": "the first value"})
-    schedule = node.api("POST", "/schedules", wish | {"cron": "yearly" if False else "0 0 1 1 *"})
+    schedule = node.api("POST", "/schedules", wish | {"cron": "monthly"})
     assert schedule["arguments"] == wish["arguments"]
     node.stop()
     waiting = ServedNode(node.home, settings=node.settings | {"MAO_RUNS__LIMIT": "1"}).start()
@@ -223,9 +229,7 @@ def test_a_secret_is_the_one_that_there_is_at_the_start_and_a_run_without_it_is_
     node.start()
 
 
-def test_a_secret_in_the_files_of_a_run_stops_their_push_until_somebody_decides(
-    node: ServedNode, place: Path
-) -> None:
+def test_a_secret_in_the_files_of_a_run_stops_their_push_until_somebody_decides(node: ServedNode, place: Path) -> None:
     before = trailers(place / "data.git", "MAO-Run")
     run = node.ended(node.run("Leak", "@keyring:token"))
 
@@ -266,7 +270,7 @@ def test_the_keyring_takes_values_and_never_gives_them(node: ServedNode, place: 
         assert b"hunter2" not in refused.body
 
     def mao(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        argv = [Path(os.sys.executable).parent / "mao", "secret", *words]
+        argv = [str(Path(sys.executable).parent / "mao"), "secret", *words]
         return subprocess.run(argv, env=node.environment(), input=given, capture_output=True, text=True, check=False)
 
     done = mao("set", "by-hand", "--tool", "probe", given="hunter2hunter2\n")
@@ -283,10 +287,9 @@ def test_the_keyring_takes_values_and_never_gives_them(node: ServedNode, place: 
     assert b"hunter2" not in (place / "home.log").read_bytes()
 
 
-@pytest.mark.parametrize("fresh", [True, False], ids=["fresh", "shared"])
-def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: Path, *, fresh: bool) -> None:
+def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: Path) -> None:
     node = ServedNode(tmp_path / "home").start()
-    node.install(_tool(tmp_path, fresh=fresh))
+    node.install(_tool(tmp_path, fresh=False))
     for number, step in enumerate(STEPS_OF_SECRETS):
         count = tmp_path / f"count-{number}"
         node.api("PUT", "/secrets/token", {"value": TOKEN})

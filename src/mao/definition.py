@@ -35,7 +35,7 @@ from mao.fields import (
 from mao.names import Remote, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "Argument",
@@ -125,11 +125,9 @@ class Command(Part):
         """Those of the arguments that go to the environment."""
         return tuple(argument for argument in self.arguments if argument.type is ArgumentType.SECRET)
 
-    def argv(self, recorded: Mapping[str, str | None]) -> tuple[str, ...]:
-        """The words to execute, in the tool's root, for arguments as they were recorded."""
-        secrets = {argument.name for argument in self.secrets}
-        plain = (text for name, text in recorded.items() if text is not None and name not in secrets)
-        return (*shlex.split(self.command), self.script, *plain)
+    def argv(self, arguments: Iterable[str] = ()) -> tuple[str, ...]:
+        """The words to execute, in the tool's root."""
+        return (*shlex.split(self.command), self.script, *arguments)
 
     def resolve(self, given: Sequence[Any] | Mapping[str, Any]) -> ResolvedArguments:
         """Check the arguments `given`, a list in the order of the definition or a mapping by name.

@@ -223,10 +223,11 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     assert installation.definition is not None  # noqa: S101  # for the type checker: `start` has looked
     command = installation.definition.command(run.command)
     secrets = unveiling.kept(node, run.id)
+    variables = {known.name: known.variable for known in command.secrets}
     environment = {
         **node.passed_environment(),
         **installation.definition.environment,
-        **{known.variable: secrets[known.name] for known in command.secrets if known.name in secrets},
+        **{variables[name]: value for name, value in secrets.items()},
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,
@@ -237,7 +238,7 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
         environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
-        argv=command.argv(run.arguments),
+        argv=command.argv(text for name, text in run.arguments.items() if text is not None and name not in variables),
         cwd=ending.tree(node, installation),
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],

@@ -110,7 +110,7 @@ def _from_file(node: LocalNode, path: Path) -> bytes:
                 raise ValueError(f"cannot be had: a link on the way to {path} leaves the directories of secrets.files")
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ValueError(f"cannot be had: {path} is no file")
-            with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123  # there is no path to what is open
+            with open(descriptor, "rb", closefd=False) as file:
                 return file.read(LONGEST + 3)  # with the end of its line, and one more
         finally:
             os.close(descriptor)

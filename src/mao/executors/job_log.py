@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 
-from mao.executors.blotting import Blotter
-
 TYPE_CHECKING = False  # importing `typing` costs 5 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mao.executors.blotting import Blotter
 
 
 class JobLog:
@@ -29,7 +29,11 @@ class JobLog:
         self.unwritten = 0  # dropped because the disk was full
         self._missing = 0  # those of the unwritten that are not owned up to yet
         self._end = b"\n"
-        self._blotter = Blotter(hidden) if hidden else None
+        self._blotter: Blotter | None = None
+        if hidden:
+            from mao.executors.blotting import Blotter  # noqa: PLC0415  # few jobs need it
+
+            self._blotter = Blotter(hidden)
 
     def write(self, data: bytes) -> None:
         self._keep(data if self._blotter is None else self._blotter.blot(data))
