@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from html import escape
 from urllib.parse import quote
 
 import pytest
@@ -89,6 +90,7 @@ def test_a_secret_is_found_in_every_encoding_that_is_looked_for(value: str, befo
         quote(value, safe=""),
         json.dumps({"token": value}),
         json.dumps([value], ensure_ascii=False),
+        f"<a title='{escape(value)}'>",
     ]
     known = forms(value)
     assert [text for text in seen if not any(form in text for form in known)] == []

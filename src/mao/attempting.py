@@ -150,12 +150,13 @@ def run_for(node: LocalNode, schedule: Schedule, slot: Slot) -> Run:
         NotInstalled, CommandNotFound
         BadArguments: also if a schedule of the cluster needs a secret that this node does not have.
     """
+    asked = schedule.asked_by or schedule.node
     wish = running.Wish(
         schedule.tool,
         schedule.command,
         schedule.arguments,
         publish=schedule.publish,
-        asked_by=schedule.asked_by or (None if schedule.node == node.config.node else schedule.node),
+        asked_by=None if asked == node.config.node else asked,
         schedule=schedule.id,
         slot=slot.planned,
         attempt=len(slot.runs) + 1,

@@ -227,7 +227,7 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     environment = {
         **node.passed_environment(),
         **installation.definition.environment,
-        **{variables[name]: value for name, value in secrets.items()},
+        **{variables[name]: value for name, value in secrets.items() if name in variables},
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -142,6 +143,7 @@ def forms(value: str) -> set[str]:
     found = {value, escaped, escaped.replace("/", r"\/"), json.dumps(value, ensure_ascii=False)[1:-1], *quoted}
     found |= {re.sub("%..", lambda code: code[0].lower(), text) for text in quoted}
     found |= {content.hex(), content.hex().upper(), *_base64(content)}
+    found |= {escape(value), escape(value, quote=False), value.replace("'", r"'\''")}  # of HTML and XML; of `set -x`
     found |= set(re.findall(r"^\S{20,}$", value.replace("\r", ""), re.MULTILINE))
     return found
 

@@ -139,10 +139,15 @@ def kept(node: LocalNode, run_id: str) -> dict[str, str]:
 
 def is_kept(node: LocalNode, run_id: str) -> bool:
     """Whether there is anything to forget."""
-    return any(node.workspace.run(run_id).glob(f"{_FILE}*"))
+    return any(path.exists() for path in _files(node, run_id))
 
 
 def forget(node: LocalNode, run_id: str) -> None:
     """Remove what was kept, and a half of it that a kill has left."""
-    for path in node.workspace.run(run_id).glob(f"{_FILE}*"):
+    for path in _files(node, run_id):
         path.unlink(missing_ok=True)
+
+
+def _files(node: LocalNode, run_id: str) -> tuple[Path, Path]:
+    directory = node.workspace.run(run_id)
+    return directory / _FILE, directory / f"{_FILE}.part"
