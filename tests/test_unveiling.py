@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import subprocess
@@ -241,8 +242,7 @@ def test_a_secret_in_the_files_of_a_run_stops_their_push_until_somebody_decides(
     assert "the name of the file '[secret Token]' holds a secret" in told
     assert "other" not in told.replace("another", "")
     assert not any(form in json.dumps(run) for form in forms(TOKEN))
-    kept = node.home / "runs" / run["id"] / "secrets.json"
-    eventually(lambda: not kept.exists(), "it is forgotten once that is recorded")
+    _forgotten(node.home / "runs" / run["id"])
     assert trailers(place / "data.git", "MAO-Run") == before
     assert not any(holder.startswith("objects") for holder in _holders(node.home))
 
@@ -307,7 +307,7 @@ def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: P
         assert count.read_text() == "x", step
         directory = node.home / "runs" / run["id"]
         assert (directory / "log").read_text() == "[secret Token]\n"
-        eventually(lambda there=directory / "secrets.json": not there.exists(), "it is forgotten once that is recorded")
+        _forgotten(directory)
         left = {path.name for path in directory.iterdir()}
         assert left <= {"data", "log", "exit.json", "lock", "started", "before"}, (step, left)
     assert published(tmp_path / "data.git") == {}
@@ -316,9 +316,13 @@ def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: P
     node.stop()
 
 
+def _forgotten(directory: Path) -> None:
+    eventually(lambda: not (directory / "secrets.json").exists(), "it is forgotten once the end is recorded")
+
+
 def _ask(node: ServedNode, wish: Any) -> None:
     """Ask once; the node may die over it."""
     try:
         node.request("POST", "/api/v1/runs", wish)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         eventually(node.dead)
