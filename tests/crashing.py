@@ -134,6 +134,20 @@ STEPS_OF_SHARED_SLOTS: dict[str, tuple[str, str, str]] = {
 }
 """The steps of a slot of the cluster."""
 
+STEPS_OF_SECRETS: dict[str, tuple[str, str, str]] = {
+    "secret: to be kept": ("before", "mao.unveiling", "keep"),
+    "secret: kept": ("after", "mao.unveiling", "keep"),
+    "secret: start recorded": ("before", "mao.running", "_launch"),
+    "secret: job written": ("after", "mao.executors.process", "_write_job"),
+    "secret: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
+    "secret: run ended": ("before", "mao.ending", "record"),
+    "secret: set aside": ("after", "mao.ending", "_set_aside"),
+    "secret: looked for": ("after", "mao.screening", "screened"),
+    "secret: found": ("before", "mao.unveiling", "forget"),
+    "secret: forgotten": ("after", "mao.unveiling", "forget"),
+}
+"""The steps of a run with a secret, from its start until its files have been looked through."""
+
 
 def _die(home: str, *, supervisors_too: bool) -> NoReturn:
     if supervisors_too:
@@ -145,7 +159,8 @@ def _die(home: str, *, supervisors_too: bool) -> NoReturn:
 
 def arm(step: str, home: str) -> None:
     """Have this process, which serves the node in `home`, kill itself at `step`."""
-    steps = STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS | STEPS_OF_SCHEDULES | STEPS_OF_SHARED_SLOTS
+    steps = STEPS | LARGE_STEPS | STEPS_OF_THE_INBOX | STEPS_OF_CLUSTERS | STEPS_OF_SECRETS
+    steps |= STEPS_OF_SCHEDULES | STEPS_OF_SHARED_SLOTS
     when, module, path = steps[step.removeprefix("+")]
     from mao.installation import Step  # noqa: PLC0415  # the command line does not load it
 

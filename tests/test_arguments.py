@@ -35,7 +35,7 @@ def test_text_reaches_the_tool_exactly_as_given(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "'\"", "$(reboot)", "`x`", "a\nb", "-rf", "--", "*", "ä"])
 def test_nothing_in_an_argument_means_anything(text: str) -> None:
-    assert resolve([argument()], {"A": text}) == ResolvedArguments((text,), {}, {"A": text})
+    assert resolve([argument()], {"A": text}) == ResolvedArguments((text,), {"A": text})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_bare_text_is_no_list_of_arguments() -> None:
         ("boolean", ["true", "false", True], ["", "yes", "True", 1]),
         ("path", ["a", "/etc", "../x"], [""]),
         ("string", ["", "x"], []),
-        ("secret", ["", "x"], []),
+        ("secret", ["@env:X", "@keyring:x", "@/x"], ["", "x", 1, "@x"]),
     ],
 )
 def test_a_type_says_what_the_text_looks_like(kind: str, good: list[Any], bad: list[Any]) -> None:
@@ -117,7 +117,7 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
 
 def test_defaults_fill_in() -> None:
     arguments = [argument("A", Default="1"), argument("B", Default="")]
-    assert resolve(arguments, []) == ResolvedArguments(("1", ""), {}, {"A": "1", "B": ""})
+    assert resolve(arguments, []) == ResolvedArguments(("1", ""), {"A": "1", "B": ""})
     assert resolve(arguments, {"B": "2"}).argv == ("1", "2")
 
 
@@ -127,21 +127,26 @@ def test_none_stands_for_left_out() -> None:
 
 def test_what_is_left_out_is_passed_as_empty_text_only_if_something_follows() -> None:
     arguments = [argument("A", Required=False), argument("B", Required=False), argument("C", Required=False)]
-    assert resolve(arguments, {"B": "2"}) == ResolvedArguments(("", "2"), {}, {"A": "", "B": "2"})
+    assert resolve(arguments, {"B": "2"}) == ResolvedArguments(("", "2"), {"A": "", "B": "2"})
     assert resolve(arguments, []).argv == ()
 
 
-def test_a_secret_goes_to_the_environment_and_nowhere_else() -> None:
+def test_a_secret_is_recorded_by_its_reference_and_no_word_of_the_command_line() -> None:
     arguments = [argument("A"), argument("API key-2", Type="secret"), argument("B")]
-    resolved = resolve(arguments, ["1", "hush", "2"])
-    assert resolved.argv == ("1", "2")
-    assert resolved.secrets == {"MAO_SECRET_API_KEY_2": "hush"}
-    assert resolved.recorded == {"A": "1", "API key-2": None, "B": "2"}
-    assert "hush" not in repr(resolved)
+    resolved = resolve(arguments, ["1", "@env:HUSH", "2"])
+    assert resolved == ResolvedArguments(("1", "2"), {"A": "1", "API key-2": "@env:HUSH", "B": "2"})
+    assert arguments[1].variable == "MAO_SECRET_API_KEY_2"
+    assert resolve([argument("A", Type="secret", Required=False), argument("B")], {"B": "2"}).recorded == {"B": "2"}
 
 
-def test_a_secret_that_does_not_fit_is_not_repeated() -> None:
-    assert "hush" not in only_message([argument(Type="secret", Pattern="[0-9]+")], ["hush"])
+def test_a_secret_itself_is_refused_and_not_repeated() -> None:
+    assert "hush" not in only_message([argument(Type="secret")], ["hush hush hush"])
+
+
+def test_the_pattern_of_a_secret_is_for_what_its_reference_stands_for() -> None:
+    numbers = argument(Type="secret", Pattern="[0-9]+")
+    assert resolve([numbers], ["@keyring:pin"]).argv == ()
+    assert (numbers.pattern_fault("12345678"), "hush" in str(numbers.pattern_fault("hush"))) == (None, False)
 
 
 def test_secrets_that_would_share_a_variable_are_refused() -> None:

@@ -63,26 +63,6 @@ def test_a_run_becomes_one_commit_with_its_origin_in_trailers(serve: Serve, tool
     }
 
 
-def test_secrets_reach_the_tool_but_no_commit_record_or_file_of_the_node(
-    serve: Serve, tmp_path: Path, remote: Path
-) -> None:
-    script = 'set -eu\ntest "$#" = 1\nprintf %s "${#MAO_SECRET_TOKEN}" > "$MAO_DATA_DIR/length"\n'
-    files = tool_files(remote, scripts={"Ask": script})
-    arguments = "    Arguments: [{Name: Token, Type: secret}, {Name: Where}]\n"
-    files["mao.yaml"] += arguments
-    commit(tmp_path / "remotes" / "probe", files)
-    node = serve()
-    node.install(tmp_path / "remotes" / "probe")
-
-    run = node.ended(node.run("Ask", "s3cr3t-v4lue", "here"))
-
-    assert published(remote) == {"length": "12"}
-    assert run["arguments"] == {"Token": None, "Where": "here"}
-    assert json.loads(trailers(remote, "MAO-Arguments")[0]) == {"Token": None, "Where": "here"}
-    holders = [path for path in node.home.rglob("*") if path.is_file() and b"s3cr3t-v4lue" in path.read_bytes()]
-    assert holders == []
-
-
 def test_only_what_the_run_added_or_changed_is_published(serve: Serve, tmp_path: Path, remote: Path) -> None:
     commit(tmp_path / "remotes" / "probe", tool_files(remote, fresh=False))
     node = serve()

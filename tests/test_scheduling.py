@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import settings
 from mao import running, scheduling
 from mao.errors import (
     BackfillRefused,
@@ -18,10 +20,11 @@ from mao.errors import (
     ScheduleEnded,
     ScheduleNotFound,
 )
+from mao.local_node import opened
 from mao.run import RunState
 from mao.schedule import Spread, SpreadKind
 from mao.scheduling import Plan
-from scheduled import START, Place
+from scheduled import START, Place, installation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,14 +56,47 @@ def test_what_cannot_run_is_not_added(place: Place, plan: dict[str, Any], error:
     assert place.node.store.bodies("schedule") == []
 
 
-def test_a_secret_is_not_kept_with_a_schedule(tmp_path: Path) -> None:
-    arguments = "[{Name: Key, Type: secret}]"
+def test_a_schedule_names_its_secrets_which_are_found_anew_for_each_run(tmp_path: Path) -> None:
     place = Place(tmp_path / "home")
-    place.install(arguments)
-    with pytest.raises(BadArguments, match="is a secret"):
-        scheduling.add(place.node, Plan("probe", "Write", ["the secret"]))
-    assert b"the secret" not in (tmp_path / "home" / "store.sqlite").read_bytes()
+    place.install("[{Name: Key, Type: secret}]")
+    with pytest.raises(BadArguments, match="must be a reference") as caught:
+        scheduling.add(place.node, Plan("probe", "Write", ["s3cr3t-v4lue"]))
+    assert "s3cr3t" not in caught.value.detail
+    with pytest.raises(BadArguments, match="no secret 'key'"):
+        scheduling.add(place.node, Plan("probe", "Write", ["@keyring:key"]))
+    place.node.keyring.set("key", "s3cr3t-v4lue")
+    schedule = scheduling.add(place.node, Plan("probe", "Write", ["@keyring:key"], "0 * * * *"))
+    place.node.keyring.remove("key")
+    place.passes(hours=1)
+
+    (run,) = place.runs(RunState.QUEUED)
+    running.start(place.node, run.id)
+    ended = running.find_run(place.node, run.id)
+    assert (ended.state, ended.arguments) == (RunState.FAILED, {"Key": "@keyring:key"})
+    assert "not started: Argument 'Key' cannot be had" in (ended.reason or "")
+    assert scheduling.find_schedule(place.node, schedule.id).arguments == ["@keyring:key"]
     place.close()
+
+
+def test_users_of_other_nodes_name_only_what_the_keyring_has_for_that_tool(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cr3t-v4lue")
+    allowed = {"secrets.files": str(tmp_path), "secrets.environment": "PATH"}
+    with opened(settings(tmp_path / "home", **allowed)) as node:
+        node.store.save(installation(arguments="[{Name: Key, Type: secret}]"))
+        node.keyring.set("any", "s3cr3t-v4lue")
+        node.keyring.set("this", "s3cr3t-v4lue", ["Probe"])
+        for reference in ("@keyring:any", "@env:PATH", f"@{tmp_path}/token"):
+            own = Plan("probe", "Write", [reference])
+            running.request_run(node, running.Wish("probe", "Write", [reference]))
+            schedule = scheduling.add(node, own)
+            with pytest.raises(BadArguments, match="node 'beta' that asks"):
+                running.request_run(node, running.Wish("probe", "Write", [reference], asked_by="beta"))
+            with pytest.raises(BadArguments, match="node 'beta' that asks"):
+                scheduling.add(node, replace(own, asked_by="beta"))
+            with pytest.raises(BadArguments, match="node 'beta' that asks"):
+                scheduling.edit(node, schedule.id, {"publish": True, "asked_by": "beta"})
+        running.request_run(node, running.Wish("probe", "Write", ["@keyring:this"], asked_by="beta"))
+        assert scheduling.add(node, Plan("probe", "Write", ["@keyring:this"], asked_by="beta")).asked_by == "beta"
 
 
 def test_an_edited_schedule_goes_by_its_new_rule_from_now_on(place: Place) -> None:

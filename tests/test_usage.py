@@ -71,7 +71,7 @@ def test_the_example_is_a_line_for_a_shell_that_runs_the_command(definition: Def
     assert words == ["mao", "tool", "run", "probe", "Measure it's all"]
     assert separator == "--"
     assert [where, often, ratio, loud, note] == ["a place", "1", "2.5", "true", "it's; $HOME `x` \"\\"]
-    assert [code, below, key, out] == ["CODE", "BELOW", "KEY", "-"]
+    assert [code, below, key, out] == ["CODE", "BELOW", "@keyring:NAME", "-"]
     assert shlex.split(idle.example) == ["mao", "tool", "run", "probe", "Idle"]
 
 

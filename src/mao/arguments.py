@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
@@ -16,6 +16,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from mao.errors import BadArguments
 from mao.fields import MAX_ARGUMENT_BYTES, SINCE_1, Description, Flag, Label, Loose, Part, refuse, shown
 from mao.names import nearest
+from mao.secret import reference_fault
 
 MAX_TOTAL_BYTES = 1_000_000
 
@@ -59,7 +60,7 @@ class Argument(Part):
     description: Description = ""
     """What it means, for the person who has to give it."""
     type: Annotated[ArgumentType, SINCE_1] = ArgumentType.STRING
-    """What its text has to look like; a `secret` goes to the environment and is not recorded."""
+    """What its text has to look like; a `secret` is given by a reference, and goes to the environment."""
     choices: Annotated[tuple[Loose, ...], Field(max_length=1000), SINCE_1] = ()
     """The texts that an argument of the type `choice` may be."""
     default: Annotated[Loose | None, SINCE_1] = None
@@ -99,8 +100,12 @@ class Argument(Part):
 
     def fault(self, text: str) -> str | None:
         """Why the argument cannot be `text`, as the end of a sentence; None if it can."""
-        if fault := self._type_fault(text):
-            return fault
+        if self.type is ArgumentType.SECRET:  # what it stands for has to match the pattern
+            return reference_fault(text)
+        return self._type_fault(text) or self.pattern_fault(text)
+
+    def pattern_fault(self, text: str) -> str | None:
+        """Why `text` does not match the argument's pattern, as the end of a sentence; None if it does."""
         if self.pattern is not None and not _whole(self.pattern).isinstance_python(text):
             return f"must match the pattern {self.pattern}" + self._instead(text)
         return None
@@ -133,10 +138,8 @@ class ResolvedArguments:
 
     argv: tuple[str, ...]
     """Follows the script, exactly as given."""
-    secrets: dict[str, str] = field(repr=False)
-    """Variables for the environment of the run."""
-    recorded: dict[str, str | None]
-    """By name, in the order of the definition; a secret is None."""
+    recorded: dict[str, str]
+    """By name, in the order of the definition; a secret by its reference."""
 
 
 def resolve(arguments: Sequence[Argument], given: Sequence[Any] | Mapping[str, Any]) -> ResolvedArguments:
@@ -202,9 +205,8 @@ def _as_text(argument: Argument, value: object) -> str:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise ValueError("must be text that UTF-8 can hold") from None
-    prefix = len(argument.variable) + 1 if argument.type is ArgumentType.SECRET else 0
-    if size + prefix > MAX_ARGUMENT_BYTES:
-        raise ValueError(f"is {size:,} bytes long; no more than {MAX_ARGUMENT_BYTES - prefix:,} can be passed")
+    if size > MAX_ARGUMENT_BYTES:
+        raise ValueError(f"is {size:,} bytes long; no more than {MAX_ARGUMENT_BYTES:,} can be passed")
     if fault := argument.fault(text):
         raise ValueError(fault)
     return text
@@ -218,8 +220,9 @@ def _split(arguments: Sequence[Argument], texts: Mapping[str, str]) -> ResolvedA
     passed = {name: texts.get(name, "") for name in plain}
     return ResolvedArguments(
         argv=tuple(passed.values()),
-        secrets={a.variable: texts[a.name] for a in arguments if a.name in secret and a.name in texts},
         recorded={
-            a.name: passed.get(a.name) for a in arguments if a.name in passed or (a.name in secret and a.name in texts)
+            a.name: passed.get(a.name, texts.get(a.name, ""))
+            for a in arguments
+            if a.name in passed or (a.name in secret and a.name in texts)
         },
     )

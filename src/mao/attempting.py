@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mao import running
+from mao import running, unveiling
 from mao.errors import BadArguments, CommandNotFound, MaoError, NotInstalled, RunEnded
 from mao.run import UNENDED, Run, RunState
 from mao.schedule import Outcome, Overlap, Schedule, ScheduleState, Slot
@@ -147,22 +147,22 @@ def run_for(node: LocalNode, schedule: Schedule, slot: Slot) -> Run:
     """A run for a slot of `schedule`, not stored yet.
 
     Raises:
-        NotInstalled, CommandNotFound, BadArguments: also if it has secrets among its arguments, which nothing keeps.
+        NotInstalled, CommandNotFound
+        BadArguments: also if a schedule of the cluster needs a secret that this node does not have.
     """
+    asked = schedule.asked_by or schedule.node
     wish = running.Wish(
         schedule.tool,
         schedule.command,
         schedule.arguments,
         publish=schedule.publish,
+        asked_by=None if asked == node.config.node else asked,
         schedule=schedule.id,
         slot=slot.planned,
         attempt=len(slot.runs) + 1,
         anywhere=schedule.anywhere,
     )
-    run, secrets = running.queued(node, wish, new_id())
-    if secrets:
-        raise BadArguments(
-            f"An argument of '{schedule.command}' is a secret, and a schedule would have to keep it. Give it to the"
-            " tool through the node's environment (runs.pass_environment) instead."
-        )
+    run = running.queued(node, wish, new_id())
+    if schedule.anywhere:  # then another node may have it
+        unveiling.values(node, run)
     return run

@@ -120,6 +120,11 @@ class Command(Part):
         refuse(faults)
         return arguments
 
+    @property
+    def secrets(self) -> tuple[Argument, ...]:
+        """Those of the arguments that go to the environment."""
+        return tuple(argument for argument in self.arguments if argument.type is ArgumentType.SECRET)
+
     def argv(self, arguments: Iterable[str] = ()) -> tuple[str, ...]:
         """The words to execute, in the tool's root."""
         return (*shlex.split(self.command), self.script, *arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from mao import data_directory, ledger, publishing
+from mao import data_directory, ledger, publishing, screening, unveiling
 from mao.building import find_installation
 from mao.errors import DiskFull, NotInstalled
 from mao.run import Publication, PublicationState, Run, RunState
@@ -93,12 +93,16 @@ def collect(node: LocalNode, run: Run, *, flushed: bool = False) -> None:
             )
         )
         return
-    publication = publishing.collected(node, run, remote)
+    publication = screening.screened(node, run, publishing.collected(node, run, remote))
     run = run.moved(RunState.PUBLISHING, publication=publication, reason=None, finished_at=None)
     if publication.state is PublicationState.UNCHANGED:
         run = run.moved(RunState.SUCCEEDED, reason="it wrote no data: nothing to publish", finished_at=now())
+    elif publication.state is PublicationState.BLOCKED:
+        reason = f"its data needs a decision: {publication.cause}"
+        run = run.moved(RunState.UNPUBLISHED, reason=reason, finished_at=now())
     # What is published next can be collected again; what is over is flushed.
-    node.store.save(run, flush=run.state is RunState.SUCCEEDED)
+    node.store.save(run, flush=run.state is not RunState.PUBLISHING)
+    unveiling.forget(node, run.id)
 
 
 def _set_aside(node: LocalNode, run: Run, installation: Installation, *, flushed: bool = False) -> None:
@@ -124,12 +128,12 @@ def end(node: LocalNode, run: Run, state: RunState, reason: str, *, late: bool =
             _set_aside(node, run, find_installation(node, run.tool))
         except (DiskFull, NotInstalled) as error:
             reason += f"; its files could not be set aside: {error.detail}"
-    (directory / "secrets.json").unlink(missing_ok=True)
     data = node.workspace.run_data(run.id)
     kept = f"; what it wrote is in {data}" if data.exists() and data_directory.scan(data) else ""
     slots = ledger.not_started(node, run, state, reason, late=late)
     run = run.moved(state, reason=reason + kept, finished_at=now(), ended_at=run.ended_at or now())
     node.store.save(run, *slots)
+    unveiling.forget(node, run.id)
     return run
 
 

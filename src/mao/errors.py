@@ -2,16 +2,16 @@
 
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
-    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
+    │   ├── BadDefinition, BadArguments, BadSecret, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
     │   └── BadSchedule, IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
-    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
-    │   ├── TokenNotFound, NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
-    │   └── ApprovalNotFound
+    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, SecretNotFound
+    │   ├── ScheduleNotFound, TokenNotFound, NotInstalled, NotCloned, FolderNotFound, PathNotFound
+    │   └── ChangeNotFound, RouteNotFound, ApprovalNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, AlreadyInstalled, InUse
     │   ├── RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten, PathClash, PathTaken
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken, TokenTaken, NotApproved
+    │   └── ScheduleEnded, BackfillRefused, SecretInData, SlotTaken, TokenTaken, NotApproved
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable, RepositoryRefused, RepositoryTooLarge
     ├── Unavailable      503, exit 6   try again later
@@ -25,9 +25,34 @@
 
 from __future__ import annotations
 
+from mao.denials import (
+    ForeignHost,
+    ForeignOrigin,
+    InvitationRefused,
+    NotAllowed,
+    NotSignedIn,
+    PolicyRefused,
+    TooManyAttempts,
+)
 from mao.kinds import Conflict, Denied, InvalidRequest, MaoError, NotFound, OutsideFailed, Unavailable, by_code
 
-__all__ = ["Conflict", "Denied", "InvalidRequest", "MaoError", "NotFound", "OutsideFailed", "Unavailable", "by_code"]
+__all__ = [
+    "Conflict",
+    "Denied",
+    "ForeignHost",
+    "ForeignOrigin",
+    "InvalidRequest",
+    "InvitationRefused",
+    "MaoError",
+    "NotAllowed",
+    "NotFound",
+    "NotSignedIn",
+    "OutsideFailed",
+    "PolicyRefused",
+    "TooManyAttempts",
+    "Unavailable",
+    "by_code",
+]
 
 
 class BadDefinition(InvalidRequest):
@@ -40,6 +65,10 @@ class BadDefinition(InvalidRequest):
 
 class BadArguments(InvalidRequest):
     """The arguments do not fit the command."""
+
+
+class BadSecret(InvalidRequest):
+    """That cannot be a secret."""
 
 
 class BadName(InvalidRequest):
@@ -96,6 +125,10 @@ class RunNotFound(NotFound):
 
 class NodeNotFound(NotFound):
     """No such node is in the cluster now."""
+
+
+class SecretNotFound(NotFound):
+    """The keyring of this node has no secret of that name."""
 
 
 class ScheduleNotFound(NotFound):
@@ -202,6 +235,10 @@ class BackfillRefused(Conflict):
     """The tool does not let slots of the past be run."""
 
 
+class SecretInData(Conflict):
+    """A file of the run holds a secret that the run was given."""
+
+
 class SlotTaken(Conflict):
     """The cluster has given the slot to another run."""
 
@@ -256,35 +293,3 @@ class RegistryUnavailable(Unavailable):
 
 class RegistryFull(Unavailable):
     """The registry has reached its quota and takes nothing more."""
-
-
-class ForeignHost(Denied):
-    """The request names a host that this node does not serve."""
-
-
-class ForeignOrigin(Denied):
-    """The request comes from a web page of another origin."""
-
-
-class InvitationRefused(Denied):
-    """The invitation is not valid, or not any more."""
-
-
-class NotAllowed(Denied):
-    """Who asks may not do that."""
-
-
-class NotSignedIn(Denied):
-    """The node does not know who asks."""
-
-    status = 401
-
-
-class TooManyAttempts(Denied):
-    """Too many attempts to sign in have failed of late."""
-
-    status = 429
-
-
-class PolicyRefused(Denied):
-    """The policy of this node does not let it in."""

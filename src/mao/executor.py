@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -64,6 +65,8 @@ class Job:
         output: the directory the program writes to; None if nothing of it has to be kept. What was written there is on
             stable storage once the end is on record: else a loss of power could leave empty files behind a success.
         confinement: what it may touch and use.
+        hidden: what must not get into the log, with what is to stand there instead. Like the `environment`, it is on
+            the disk until the program is started, and no longer.
     """
 
     directory: Path
@@ -75,6 +78,7 @@ class Job:
     grace: float = 10.0
     output: Path | None = None
     confinement: Confinement = Confinement()
+    hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from mao.errors import (
     RemoteUnreachable,
     RepositoryRefused,
     RepositoryTooLarge,
+    SecretInData,
     SlotTaken,
 )
 from mao.retry import AWAY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Failure
@@ -256,6 +257,14 @@ FAILURES = (
         error=SlotTaken,
         retry=ONLY_WHEN_ASKED,
     ),
+    Failure(
+        "secret-in-data",
+        "A file of the run holds a secret that the run was given: itself, or encoded. Nothing of the run was pushed.",
+        "Change that secret. Then see to the file, and ask with `mao run publish RUN --despite-secret`, which publishes"
+        " the files as they are then; or leave the run as it is.",
+        error=SecretInData,
+        retry=ONLY_WHEN_ASKED,
+    ),
 )
 
 _BY_CAUSE = {failure.cause: failure for failure in FAILURES}
@@ -272,20 +281,9 @@ def known(cause: str) -> Failure:
 
 
 def pause(cause: str, attempts: int, first: float, longest: float) -> float | None:
-    """Seconds until an exchange is tried again; None if it is not before somebody asks for it.
-
-    Args:
-        cause: why it failed the last time.
-        attempts: that have failed, from 1.
-        first: the setting `publishing.first_pause`, in seconds.
-        longest: the setting `publishing.longest_pause`, in seconds.
-    """
+    """`Retry.pause` after a failure for `cause`; None if it is not tried again before somebody asks for it."""
     retry = known(cause).retry
-    if retry is None:
-        return None
-    most = longest if retry.longest is None else min(longest, retry.longest * first)
-    doubled = retry.first * first * 2.0 ** min(attempts - 1, 60)
-    return max(retry.least, min(most, doubled))
+    return None if retry is None else retry.pause(attempts, first, longest)
 
 
 def spread(cause: str, seconds: float, chance: float) -> float:

@@ -21,6 +21,7 @@ from mao.executors.process import ProcessExecutor
 from mao.executors.sandbox import SandboxExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.kept_mirror import KeptMirror
+from mao.keyring import Keyring
 from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
@@ -97,6 +98,7 @@ class LocalNode:
         self.config = config
         self.clock = clock
         self.workspace = Workspace(config.home)
+        self.keyring = Keyring(self.workspace.keyring)
         limits = config["git.time_limit"], config["git.allow_http"], config["git.memory_limit"]
         self.git = Git(config.home, *limits)
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.

@@ -30,8 +30,9 @@ def message(run: Run) -> str:
     """The commit message of a run's data.
 
     The subject is `sync YYYY-MM-DD: <tool> <command>` with the UTC day on which the run started. Trailers are one
-    line each (git-interpret-trailers(1)); the arguments are JSON in ASCII with secrets as null. How many files the run
-    added or changed, and their bytes, are there so that a dataset's growth follows from its messages alone.
+    line each (git-interpret-trailers(1)); the arguments are JSON in ASCII, with secrets by their references. How many
+    files the run added or changed, and their bytes, are there so that a dataset's growth follows from its messages
+    alone.
     """
     files = run.publication.files if run.publication else ()
     started = run.started_at or run.created_at

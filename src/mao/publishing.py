@@ -25,6 +25,7 @@ from mao.errors import (
     OutsideFailed,
     RemoteRefused,
     RunEnded,
+    SecretInData,
 )
 from mao.git import LOST_RACE
 from mao.queueing import OF_THE_DATA, ON_THE_WAY, asked_again, batch, due, held, is_in, of_its_own, on_the_way_to, size
@@ -245,10 +246,16 @@ def _pause(race: int) -> None:
     time.sleep(random.uniform(0, min(2.0, 0.02 * 2**race)) if race else 0)  # noqa: S311  # full jitter, not a secret
 
 
-def ask(node: LocalNode, run: Run) -> Run:
+def ask(node: LocalNode, run: Run, *, despite_secret: bool = False) -> Run:
     """Have the data of `run` published that was kept back, waits, or was refused.
 
+    Args:
+        node: whose run it is.
+        run: which.
+        despite_secret: also if a secret of the run was found in its files, which are published as they are now.
+
     Raises:
+        SecretInData: one was found, and nobody says that it shall be published all the same.
         RunEnded: it ended without data to publish.
         NothingToPublish: it is published already, or on its way.
     """
@@ -264,6 +271,14 @@ def ask(node: LocalNode, run: Run) -> Run:
         PublicationState.DELIVERED,
     }:
         raise NothingToPublish(f"The data of run {run.id} is {publication.state}: there is nothing more to publish.")
+    if publication.state is PublicationState.BLOCKED and publication.cause == SecretInData.code():
+        if not despite_secret:
+            raise SecretInData(
+                f"Run {run.id} is not published: {publication.message} Change that secret where it is known; then see"
+                " to the files in the run's directory, and ask with --despite-secret (`despite_secret`) for them to be"
+                " published as they are then. Nothing was changed."
+            )
+        run = run.with_publication(files=collected(node, run, publication.remote).files)
     run = asked_again(run)
     node.store.save(run)
     return run

@@ -23,6 +23,18 @@ class Retry:
     chance: float = 0.25
     least: float = 0
 
+    def pause(self, attempts: int, first: float, longest: float) -> float:
+        """Seconds until an exchange is tried again.
+
+        Args:
+            attempts: that have failed, from 1.
+            first: the setting `publishing.first_pause`, in seconds.
+            longest: the setting `publishing.longest_pause`, in seconds.
+        """
+        most = longest if self.longest is None else min(longest, self.longest * first)
+        doubled = self.first * first * 2.0 ** min(attempts - 1, 60)
+        return max(self.least, min(most, doubled))
+
 
 RACING = Retry(0.2, longest=12, chance=1)  # full jitter: fixed pauses let the same ones meet again
 AWAY = Retry(1)

@@ -131,7 +131,7 @@ class Run(Value):
     tool_commit: str
     command: str
     arguments: dict[str, str | None]
-    """By name, in the order of the definition; secrets are None."""
+    """By name, in the order of the definition; secrets by their references (None: older versions took the value)."""
     dataset: Name
     node: Name
     asked_by: Name | None = None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import confining, data_directory, ending, ledger
+from mao import confining, data_directory, ending, ledger, unveiling
 from mao.building import find_installation
 from mao.errors import (
+    BadArguments,
     CommandNotFound,
-    DiskFull,
     InUse,
     NotInstalled,
     RegistryUnavailable,
@@ -20,6 +19,7 @@ from mao.errors import (
 )
 from mao.executor import Ended, Job, Lost, Running
 from mao.run import UNENDED, PublicationState, Run, RunState
+from mao.secret import hidden
 from mao.values import new_id, now, rfc3339
 from mao.workspace import disk_errors, remove_tree, write_durably
 
@@ -60,19 +60,14 @@ def request_run(node: LocalNode, wish: Wish, idempotent: IdempotentRequest | Non
     Raises:
         NotInstalled, CommandNotFound, BadArguments: nothing was started.
     """
-    run, secrets = queued(node, wish, idempotent.location.rpartition("/")[2] if idempotent else new_id())
-    try:
-        if secrets:
-            _keep_secrets(node, run, secrets)
-        node.store.save(run, request=idempotent)
-    except DiskFull:
-        remove_tree(node.workspace.run(run.id))
-        raise
+    run = queued(node, wish, idempotent.location.rpartition("/")[2] if idempotent else new_id())
+    unveiling.values(node, run)  # it could be started now; what they are then is found again
+    node.store.save(run, request=idempotent)
     return run
 
 
-def queued(node: LocalNode, wish: Wish, run_id: str) -> tuple[Run, dict[str, str]]:
-    """The run that is wished, not stored yet, and the secrets among its arguments.
+def queued(node: LocalNode, wish: Wish, run_id: str) -> Run:
+    """The run that is wished, not stored yet.
 
     Raises:
         NotInstalled, CommandNotFound, BadArguments
@@ -84,13 +79,12 @@ def queued(node: LocalNode, wish: Wish, run_id: str) -> tuple[Run, dict[str, str
             f" ({installation.attempt.detail or installation.attempt.step})."
         )
     command = installation.definition.command(wish.command)
-    resolved = command.resolve(wish.arguments)
-    run = Run(
+    return Run(
         id=run_id,
         tool=installation.tool,
         tool_commit=installation.commit,
         command=command.name,
-        arguments=resolved.recorded,
+        arguments=command.resolve(wish.arguments).recorded,
         dataset=installation.definition.data.repo.name,
         node=node.config.node,
         asked_by=wish.asked_by,
@@ -103,14 +97,6 @@ def queued(node: LocalNode, wish: Wish, run_id: str) -> tuple[Run, dict[str, str
         state=RunState.QUEUED,
         created_at=now(),
     )
-    return run, resolved.secrets
-
-
-def _keep_secrets(node: LocalNode, run: Run, secrets: dict[str, str]) -> None:
-    """Have the secrets of a run survive a restart while it waits. Only the owner reads them; they go at the start."""
-    with disk_errors("the run"):
-        node.workspace.run(run.id).mkdir(mode=0o700)
-        write_durably(node.workspace.run(run.id) / "secrets.json", json.dumps(secrets).encode(), mode=0o600)
 
 
 def find_run(node: LocalNode, run_id: str) -> Run:
@@ -185,8 +171,9 @@ def start(node: LocalNode, run_id: str) -> None:
         try:
             installation = _installation_for(node, run)
             _prepare_data(node, run, installation)
+            secrets = unveiling.values(node, run)
             slots = ledger.started(node, run)  # last: in the cluster it is recorded now
-        except (NotInstalled, CommandNotFound, InUse) as error:
+        except (NotInstalled, CommandNotFound, BadArguments, InUse) as error:
             ending.end(node, run, RunState.FAILED, f"not started: {error.detail}")
             return
         except SlotTaken as error:
@@ -194,6 +181,7 @@ def start(node: LocalNode, run_id: str) -> None:
             return
         except RegistryUnavailable:
             return
+        unveiling.keep(node, run.id, secrets)
         run = run.moved(RunState.RUNNING, started_at=now(), tool_commit=installation.commit)
         node.store.save(run, *slots, flush=False)  # the executor keeps on stable storage that it was started
         _launch(node, run, installation)
@@ -228,20 +216,19 @@ def _installation_for(node: LocalNode, run: Run) -> Installation:
 
 def _launch(node: LocalNode, run: Run, installation: Installation) -> None:
     """Hand the run to the executor, which starts it once however often it is handed over."""
-    secrets = node.workspace.run(run.id) / "secrets.json"
-    kept: dict[str, str] = json.loads(secrets.read_bytes()) if secrets.exists() else {}
-    node.executor.start(_job(node, run, installation, kept))
-    secrets.unlink(missing_ok=True)
+    node.executor.start(_job(node, run, installation))
 
 
-def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[str, str]) -> Job:
+def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     assert installation.definition is not None  # noqa: S101  # for the type checker: `start` has looked
     command = installation.definition.command(run.command)
     tree, data = ending.tree(node, installation), ending.data_of(node, run, installation)
+    secrets = unveiling.kept(node, run.id)
+    variables = {known.name: known.variable for known in command.secrets}
     environment = {
         **confining.environment(node, tree.with_name("home")),
         **installation.definition.environment,
-        **secrets,
+        **{variables[name]: value for name, value in secrets.items() if name in variables},
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,
@@ -252,13 +239,14 @@ def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[st
         environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
-        argv=command.argv(value for value in run.arguments.values() if value is not None),
+        argv=command.argv(text for name, text in run.arguments.items() if text is not None and name not in variables),
         cwd=tree,
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],
         log_limit=node.config["runs.log_limit"],
         output=data,
         confinement=confining.of_run(node, installation.definition, tree, data),
+        hidden=hidden(secrets),
     )
 
 
@@ -295,7 +283,9 @@ def advance(node: LocalNode, run_id: str) -> None:
 
 
 def sweep(node: LocalNode) -> None:
-    """Remove the directories of runs that were never recorded: the request was killed before it was answered."""
+    """Remove the directories of runs that are not known, and the secrets of those that need them no more."""
     for directory in node.workspace.runs.iterdir():
         if node.store.body("run", directory.name) is None:
             remove_tree(directory)
+        elif unveiling.is_kept(node, directory.name) and not _holds_data(find_run(node, directory.name)):
+            unveiling.forget(node, directory.name)

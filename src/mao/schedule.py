@@ -119,6 +119,8 @@ class Schedule(Value):
     """Whether it belongs to the cluster: any node that has the tool may take a slot, and one does."""
     node: Name
     """The node that it runs on; of one that belongs to the cluster, the node that added it."""
+    asked_by: Name | None = None
+    """The node whose user has given it its arguments, where that is another one."""
     state: ScheduleState = ScheduleState.ACTIVE
     note: str | None = None
     """Why it was paused."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mao import attempting, reckoning, sharing
+from mao import attempting, reckoning, sharing, unveiling
 from mao.building import find_installation
 from mao.definition import Backfill
 from mao.errors import BackfillRefused, BadSchedule, ScheduleEnded, ScheduleNotFound
@@ -47,6 +47,7 @@ class Plan:
     retries: int = 0
     retry_pause: float = 60.0
     anywhere: bool = False
+    asked_by: str | None = None
 
 
 def add(node: LocalNode, plan: Plan, idempotent: IdempotentRequest | None = None) -> Schedule:
@@ -100,7 +101,8 @@ def _checked(node: LocalNode, fields: dict[str, Any]) -> Schedule:
         raise BadSchedule(f"The schedule's {where}: {first['msg']}. Nothing was changed.") from error
     Rule.parse(schedule.cron, schedule.timezone)
     moment = schedule.created_at
-    attempting.run_for(node, schedule, slot_of(node, schedule, Firing(moment, moment, DAY)))  # it could be run now
+    run = attempting.run_for(node, schedule, slot_of(node, schedule, Firing(moment, moment, DAY)))
+    unveiling.values(node, run)  # it could be run now
     return schedule
 
 

@@ -80,10 +80,8 @@ def _command(tool: str, command: Command) -> CommandHelp:
 
 
 def _example(argument: Argument) -> str:
-    if argument.default is not None:
-        return argument.default
-    if argument.choices:
-        return argument.choices[0]
+    if argument.default is not None or argument.choices:
+        return argument.choices[0] if argument.default is None else argument.default
     match argument.type:
         case ArgumentType.INTEGER:
             return "1"
@@ -91,5 +89,7 @@ def _example(argument: Argument) -> str:
             return "1.5"
         case ArgumentType.BOOLEAN:
             return "true"
+        case ArgumentType.SECRET:
+            return "@keyring:NAME"
         case _:
             return argument.name.upper()

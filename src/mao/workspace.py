@@ -33,6 +33,7 @@ class Workspace:
         self.datasets = home / "datasets"
         self.clones = home / "clones"
         self.kept = home / "kept"
+        self.keyring = home / "keyring"
         self.temporary = home / "tmp"
         self.tally = self.datasets / "tally.sqlite"
         self.store = home / "store.sqlite"

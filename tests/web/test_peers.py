@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from mao.errors import BadSetting
 from mao.web import peers
 from mao.web.peers import client_context, server_context
 from peering import Authority, ask, expired
+from scheduled import installation
 from serving import serving
 from support import PATIENCE, free_port
 
@@ -120,6 +122,10 @@ def test_a_node_may_take_runs_from_all(tmp_path: Path, cluster: Authority) -> No
         ("DELETE", "/api/v1/runs"),
         ("DELETE", "/api/v1/schedules"),
         ("DELETE", "/api/v1/schedules/"),
+        ("GET", "/api/v1/secrets"),
+        ("GET", "/api/v1/secrets/x"),
+        ("PUT", "/api/v1/secrets/x"),
+        ("DELETE", "/api/v1/secrets/x"),
         ("PATCH", "/api/v1/runs/x"),
         ("POST", "/api/v1/schedules/x"),
         ("POST", "/api/v1/installations/probe/update"),
@@ -139,6 +145,36 @@ def test_nothing_else_is_for_others_and_nothing_is_passed_on(
     before = node.count()
     assert ask(cluster.context("beta"), others(node), method, path, body).status == 403
     assert node.count() == before
+
+
+def test_users_of_other_nodes_get_no_secrets_but_those_for_the_tool_and_publish_none(
+    node: Serving, cluster: Authority
+) -> None:
+    node.node.store.save(installation(arguments="[{Name: Key, Type: secret}]"))
+    node.api("PUT", "/secrets/any", {"value": "s3cr3t-v4lue"})
+    node.api("PUT", "/secrets/this", {"value": "s3cr3t-v4lue", "tools": ["probe"]})
+    wish: dict[str, object] = {"tool": "probe", "command": "Write", "arguments": ["@keyring:any"]}
+    own = node.api("POST", "/schedules", wish | {"cron": "daily"})
+    wanted: dict[tuple[str, str], dict[str, object]] = {
+        ("POST", "/runs"): wish,
+        ("POST", "/schedules"): wish | {"cron": "daily"},
+        ("PATCH", f"/schedules/{own['id']}"): {"publish": True},
+    }
+    for (method, path), body in wanted.items():
+        refused = ask(cluster.context("beta"), others(node), method, f"/api/v1{path}", json.dumps(body).encode())
+        assert (refused.status, refused.json["code"]) == (422, "bad-arguments")
+        assert "'any' of node 'alpha' is not for the tool 'probe' when it is node 'beta'" in refused.json["detail"]
+    for path in ("/runs", "/schedules"):
+        body = wanted["POST", path] | {"arguments": ["@keyring:this"]}
+        taken = ask(cluster.context("beta"), others(node), "POST", f"/api/v1{path}", json.dumps(body).encode())
+        assert taken.json["asked_by"] == "beta"
+    taken = node.api("PATCH", f"/schedules/{taken.json['id']}", {"cron": "weekly"})
+    assert taken["asked_by"] == "beta"
+    assert node.api("PATCH", f"/schedules/{taken['id']}", {"arguments": ["@keyring:any"]})["asked_by"] is None
+
+    path = f"/api/v1/runs/{node.api('GET', '/runs')['items'][0]['id']}/publish"
+    refused = ask(cluster.context("beta"), others(node), "POST", path, b'{"despite_secret": true}')
+    assert (refused.status, "for its own users" in refused.json["detail"]) == (403, True)
 
 
 def test_no_header_says_who_asks_and_no_web_page_may(node: Serving, cluster: Authority) -> None:

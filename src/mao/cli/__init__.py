@@ -27,6 +27,7 @@ _COMMANDS = {
     "schedule": "mao.cli.schedule:schedule",
     "dataset": "mao.cli.dataset:dataset",
     "cluster": "mao.cli.cluster:cluster",
+    "secret": "mao.cli.secret:secret",
     "alarm": "mao.cli.alarm:alarm",
     "token": "mao.cli.token:token",
     "audit": "mao.cli.audit:audit",

@@ -166,10 +166,15 @@ def cancel(client: Client, output: Output, run_id: str) -> None:
 @run.command()
 @run_argument
 @click.option("--no-wait", is_flag=True, help="Return at once.")
+@click.option(
+    "--despite-secret",
+    is_flag=True,
+    help="Publish the files as they are now, although a secret of the run was found in them.",
+)
 @asks_node
-def publish(client: Client, output: Output, run_id: str, *, no_wait: bool) -> None:
+def publish(client: Client, output: Output, run_id: str, *, no_wait: bool, despite_secret: bool) -> None:
     """Push the data of a run that was kept back, waits, or was refused; exits with 8 if that fails."""
-    asked = client.post(at("runs", run_id, "publish"))
+    asked = client.post(at("runs", run_id, "publish"), {"despite_secret": True} if despite_secret else None)
     if no_wait:
         say(f"Publishing run {run_id}. {mao(f'run show {run_id}')} tells how it stands.")
         if not output.is_table:

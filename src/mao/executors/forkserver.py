@@ -118,7 +118,7 @@ def _claim(directory: bytes) -> Supervisor | None:
     job = json.loads(_read("job.json"))
     record = os.open("exit.json.part", os.O_RDWR | os.O_CREAT, 0o600)
     os.posix_fallocate(record, 0, ROOM_FOR_RECORD)
-    log = JobLog(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), job["log_limit"])
+    log = JobLog(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), job["log_limit"], job.get("hidden"))
     with contextlib.suppress(FileExistsError):
         os.mkfifo("control", 0o600)
     supervisor = Supervisor(job, log, record, os.open("control", os.O_RDWR | os.O_NONBLOCK))

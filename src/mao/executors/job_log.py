@@ -5,11 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 
+TYPE_CHECKING = False  # importing `typing` costs 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mao.executors.blotting import Blotter
+
 
 class JobLog:
-    """Keeps output up to a limit; what is not kept is counted, and owned up to in the log itself."""
+    """Keeps output up to a limit; what is not kept is counted, and owned up to in the log itself.
 
-    def __init__(self, fd: int, limit: int) -> None:
+    Args:
+        fd: of the file.
+        limit: bytes that are kept.
+        hidden: what must not get into the file, with what is to stand there instead.
+    """
+
+    def __init__(self, fd: int, limit: int, hidden: Mapping[str, str] | None = None) -> None:
         self.fd = fd
         self.limit = limit
         self.kept = 0
@@ -17,8 +29,16 @@ class JobLog:
         self.unwritten = 0  # dropped because the disk was full
         self._missing = 0  # those of the unwritten that are not owned up to yet
         self._end = b"\n"
+        self._blotter: Blotter | None = None
+        if hidden:
+            from mao.executors.blotting import Blotter  # noqa: PLC0415  # few jobs need it
+
+            self._blotter = Blotter(hidden)
 
     def write(self, data: bytes) -> None:
+        self._keep(data if self._blotter is None else self._blotter.blot(data))
+
+    def _keep(self, data: bytes) -> None:
         wanted = data[: self.limit - self.kept]
         self.beyond += len(data) - len(wanted)
         try:
@@ -32,6 +52,8 @@ class JobLog:
             self._missing += len(wanted)
 
     def finish(self) -> None:
+        if self._blotter is not None:
+            self._keep(self._blotter.rest())
         with contextlib.suppress(OSError):  # the record of the end has the numbers, too
             self._note_missing()
             if self.beyond:

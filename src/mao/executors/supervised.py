@@ -69,6 +69,7 @@ class SupervisedExecutor:
                     forkserver.start(job.directory)
                 finally:
                     self._free.put(forkserver)
+            _forget_job(job.directory)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"The job cannot be started: no room is left in {handle}.") from error
@@ -93,7 +94,10 @@ class SupervisedExecutor:
             return Running(started_at)
         if end := _read_end(directory):  # written between the first look and the release of the lock
             return end
-        return Lost() if kill_marked(MARK, handle) else Running(started_at)
+        if not kill_marked(MARK, handle):
+            return Running(started_at)
+        _forget_job(directory)
+        return Lost()
 
     def cancel(self, handle: str) -> None:
         directory = Path(handle)
@@ -122,6 +126,7 @@ class SupervisedExecutor:
                 "log_limit": job.log_limit,
                 "grace": job.grace,
                 "output": None if job.output is None else str(job.output),
+                "hidden": dict(job.hidden),
                 "wake": None if self._wake is None else str(self._wake),
                 "confined": self.confines,
                 "limits": asdict(job.confinement.limits),
@@ -134,9 +139,17 @@ class SupervisedExecutor:
             with os.fdopen(fd, "w") as file:
                 file.write(text)
             Path(draft).rename(job.directory / "job.json")
+        except FileNotFoundError:  # somebody else has started it meanwhile
+            return
         except OSError:
             Path(draft).unlink()
             raise
+
+
+def _forget_job(directory: Path) -> None:
+    """Remove what a start needs, once there can be no more: kills may have left it, and it may hold secrets."""
+    for path in directory.glob("job.json*"):
+        path.unlink(missing_ok=True)
 
 
 def _read_end(directory: Path) -> Ended | None:

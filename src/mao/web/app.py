@@ -25,6 +25,7 @@ from mao.web import (
     relaying,
     run_routes,
     schedule_routes,
+    secret_routes,
     slot_routes,
     streams,
     token_routes,
@@ -69,6 +70,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
         run_routes,
         slot_routes,  # its paths without an id come before those with one
         schedule_routes,
+        secret_routes,
         node_routes,
         relaying,
         alarm_routes,

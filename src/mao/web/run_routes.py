@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from mao import publishing, running
+from mao.errors import Denied
 from mao.run import ENDED, Run, RunState
 from mao.store import IdempotentRequest
 from mao.values import new_id
@@ -32,6 +33,17 @@ class NewRun(BaseModel):
     command: str
     arguments: list[Any] | dict[str, Any] = []
     publish: bool = True
+
+
+class HowToPublish(BaseModel):
+    """Whether files go out in which a secret of their run was found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    despite_secret: bool = False
+
+
+_AS_USUAL = HowToPublish()
 
 
 @router.post("", status_code=202, responses={202: {"model": Run}})
@@ -105,9 +117,11 @@ def cancel(node: Node, run_id: str) -> Response:
 
 
 @router.post("/{run_id}/publish", status_code=202, responses={202: {"model": Run}})
-def publish(node: Node, run_id: str) -> Response:
-    """Push what was kept back, waits, or was refused."""
+def publish(request: Request, node: Node, run_id: str, how: HowToPublish = _AS_USUAL) -> Response:
+    """Push what was kept back, waits, or was refused; a run with a secret in its files only if that is said."""
     running.find_run(node, run_id)
+    if how.despite_secret and getattr(request.state, "peer", None):
+        raise Denied("Whether a secret of this node is published is for its own users to say. Nothing was changed.")
     with node.locked("run", run_id, wait=_BUSY):
-        run = publishing.ask(node, running.find_run(node, run_id))
+        run = publishing.ask(node, running.find_run(node, run_id), despite_secret=how.despite_secret)
     return encoded(run.model_dump_json().encode(), 202, Location=f"/api/v1/runs/{run_id}")

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mao import scheduling
@@ -122,13 +122,13 @@ def _unchanged(node: LocalNode, schedule_id: str, revision: int | None) -> Itera
 
 
 @router.post("", status_code=201, responses={201: {"model": ShownSchedule}})
-def add(node: Node, new: NewSchedule, key: Key) -> Response:
+def add(request: Request, node: Node, new: NewSchedule, key: Key) -> Response:
     """Start runs on a rule from now on: `daily`, `weekly` (Sunday) or `monthly` at midnight, or a crontab rule."""
     with alone(node, key) as known:
         location = known or f"/api/v1/schedules/{new_id()}"
         if known is None:
             idempotent = IdempotentRequest(*key, location) if key else None
-            plan = scheduling.Plan(**dict(new))
+            plan = scheduling.Plan(**dict(new), asked_by=getattr(request.state, "peer", None))
             location = f"/api/v1/schedules/{scheduling.add(node, plan, idempotent).id}"
     schedule = scheduling.find_schedule(node, location.rpartition("/")[2])
     return _one(node, schedule, 201, Location=location)
@@ -164,11 +164,14 @@ def show(node: Node, schedule_id: str) -> Response:
 
 
 @router.patch("/{schedule_id}", responses={200: {"model": ShownSchedule}})
-def edit(node: Node, schedule_id: str, changes: Changes, if_match: IfMatch) -> Response:
+def edit(request: Request, node: Node, schedule_id: str, changes: Changes, if_match: IfMatch) -> Response:
     """Change what is run, or when, from now on; a `spread` of null takes that away."""
     given = changes.model_dump(exclude_unset=True)
     if not given:
         raise BadBody("The body names nothing to change. Nothing was changed.")
+    peer = getattr(request.state, "peer", None)
+    if peer or "arguments" in given:  # whoever gives the arguments decides which secrets they may name
+        given["asked_by"] = peer
     with _unchanged(node, schedule_id, if_match):
         return _one(node, scheduling.edit(node, schedule_id, given))
 
