@@ -27,7 +27,8 @@ from mao.errors import (
 )
 from mao.exchange import MOST_WORDS
 from mao.failures import FAILURES, classify
-from mao.git import MARKER, Git, Output, end_left_over, failure, fetchable
+from mao.git import Git, Output, end_left_over, failure, fetchable
+from mao.git_environment import MARKER
 from mao.processes import marked
 from support import GIT_ENVIRONMENT, bare, commit, eventually, free_port, git
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mao.data_directory import is_gits
 from mao.errors import DiskFull, RepositoryRefused, RepositoryTooLarge
 from mao.git import failure, plain
 from mao.values import display
@@ -164,16 +162,12 @@ def _read(git: Git, cwd: Path, take: Callable[[bytes], None], *args: str) -> Non
 
 def _fault(path: bytes) -> str | None:
     """Why there cannot be a file at `path`, as the end of a sentence."""
+    if len(path) <= _LONGEST_NAME:
+        return None
     if len(path) > _LONGEST_PATH:
         return f"a path of more than {_LONGEST_PATH:,} bytes"
-    return next((fault for part in path.split(b"/") if (fault := _fault_of_name(part))), None)
-
-
-@lru_cache(maxsize=10_000)  # folders come again and again
-def _fault_of_name(name: bytes) -> str | None:
-    if len(name) > _LONGEST_NAME:
-        return f"a name of more than {_LONGEST_NAME} bytes"
-    return "which some system takes for something else" if name in {b"", b".", b".."} or is_gits(name) else None
+    too_long = any(len(part) > _LONGEST_NAME for part in path.split(b"/"))
+    return f"a name of more than {_LONGEST_NAME} bytes" if too_long else None
 
 
 def _folded(path: str) -> str:
