@@ -82,9 +82,9 @@ def compare(
         raw = asking.raw()
         lines, sizes = asking.lines(), asking.sizes(raw)
         files = tuple(_change(file, lines, sizes) for file in raw)
-        shown = _shown(files, raw) if text else []
-        left_out = tuple(display(file.path) for file in raw if text and file.path not in set(shown))
-        return Comparison(asking.tree(), files, asking.text(shown), left_out)
+        shown = dict.fromkeys(_shown(files, raw) if text else ())
+        left_out = tuple(display(file.path) for file in raw if text and file.path not in shown)
+        return Comparison(asking.tree(), files, asking.text([*shown]), left_out)
 
 
 def tree_of(node: LocalNode, url: str, pinned: Pinned) -> str:

@@ -67,7 +67,9 @@ def test_other_nodes_see_what_is_approved_and_approve_nothing(
     assert of_beta(node, cluster, "POST", "/api/v1/approvals", asked).status == 403
     assert node.api("GET", f"/approvals?tool={name}")["items"] == []
 
+    seen = node.node.store.last_seq()
     approval = node.api("POST", "/approvals", asked, status=201)
+    assert [event.kind for event in node.node.store.events(seen)] == ["approval"]
     assert approval["approved_by"] == "owner"
     assert node.api("GET", f"/approvals?tool={name.upper()}")["items"] == [approval]
     assert of_beta(node, cluster, "GET", f"/api/v1/approvals?tool={name}").json["items"] == [approval]
