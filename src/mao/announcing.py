@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.agreeing import written
-from mao.catalogue import Dataset, dataset_key
+from mao.catalogue import dataset_in, head_key
 from mao.errors import DatasetNotFound, DiskFull, RegistryUnavailable
 from mao.kept_mirror import Head
 from mao.registering import find_dataset
@@ -15,6 +15,7 @@ from mao.values import now
 
 if TYPE_CHECKING:
     from mao.agreeing import Look
+    from mao.catalogue import Dataset
     from mao.local_node import LocalNode
 
 
@@ -57,15 +58,14 @@ def announce_head(node: LocalNode, name: str) -> None:
         return
 
     def told(look: Look) -> list[Edit]:
-        entry = look(dataset_key(name))
-        if entry is None:
+        dataset, entry = dataset_in(look, name), look(head_key(name))
+        if dataset is None:
             return []
-        dataset = Dataset.model_validate_json(entry.value)
         newest = head.commit if dataset.head in {head.before, head.commit} else _at_remote(node, dataset)
         if newest in {None, dataset.head}:
             return []
-        newer = dataset.model_copy(update={"head": newest, "updated_at": head.moment})
-        return [Edit(entry.key, newer.model_dump_json().encode(), entry.revision)]
+        newer = dataset.told(head=newest, updated_at=head.moment)
+        return [Edit(head_key(name), newer.model_dump_json().encode(), entry.revision if entry else 0)]
 
     written(node, told)
     node.kept.told(name, head)

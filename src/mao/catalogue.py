@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import ConfigDict
 
 from mao.definition import Definition
 from mao.names import Name, Remote
 from mao.values import Moment, Value
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mao.registry import Entry
+
 TOOLS = "/mao/v1/tools/"
 DATASETS = "/mao/v1/datasets/"
+HEADS = "/mao/v1/heads/"
+"""What those who use a dataset tell of it: any node may write that, and only who registered it the dataset itself."""
 NODES = "/mao/v1/nodes/"
 SCHEDULES = "/mao/v1/schedules/"
 """Of the cluster; those of a node are in its store."""
 SLOTS = "/mao/v1/slots/"
 """Of these schedules."""
+AUTHORITY = "/mao/v1/authority"
+"""Which node has the key of the cluster's authority: there if the registry asks who writes."""
+REVOKED = "/mao/v1/revoked"
+"""Which certificates are not valid any more, though they have not expired."""
 
 
 class _Shared(Value):
@@ -52,6 +65,38 @@ class Dataset(_Shared):
     registered_by: Name
     registered_at: Moment
 
+    def told(self, **changes: object) -> DatasetHead:
+        """What is told of it, with `changes`."""
+        shared = {name: getattr(self, name) for name in DatasetHead.model_fields}
+        return DatasetHead.model_validate(shared | changes)
+
+
+class DatasetHead(_Shared):
+    """What those who use a dataset tell of it: see the fields of `Dataset`."""
+
+    produced_by: tuple[Name, ...] = ()
+    head: str | None = None
+    updated_at: Moment | None = None
+
+
+class Authority(_Shared):
+    """The node that has the key of the cluster's authority, and so gives the right to write."""
+
+    node: Name
+    url: str
+    """Where other nodes of the cluster reach its API."""
+    members_apart: bool = False
+    """Whether members of etcd take only who shows a certificate of a member for one of them."""
+
+
+class Revoked(_Shared):
+    """The certificates that are not valid any more."""
+
+    serials: tuple[str, ...] = ()
+    """In hexadecimal digits, as Python shows them of a connection."""
+    list: str = ""
+    """The same, signed by the authority, as etcd wants it (CRL, PEM)."""
+
 
 class Node(_Shared):
     """A node as the others see it; its key is leased, and gone when the node is."""
@@ -76,6 +121,20 @@ def tool_key(name: str) -> str:
 def dataset_key(name: str) -> str:
     """The registry key of a dataset: names are unique without regard to case."""
     return DATASETS + name.lower()
+
+
+def head_key(name: str) -> str:
+    """The registry key of what is told of a dataset."""
+    return HEADS + name.lower()
+
+
+def dataset_in(look: Callable[[str], Entry | None], name: str) -> Dataset | None:
+    """The dataset called `name` where `look` looks: what was registered, and what was told of it since."""
+    record, told = look(dataset_key(name)), look(head_key(name))
+    if record is None:
+        return None
+    dataset = Dataset.model_validate_json(record.value)
+    return dataset.model_copy(update=dict(DatasetHead.model_validate_json(told.value))) if told else dataset
 
 
 def node_key(name: str) -> str:

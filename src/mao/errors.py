@@ -16,7 +16,7 @@
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        └── ForeignHost, ForeignOrigin, InvitationRefused
+        └── ForeignHost, ForeignOrigin, InvitationRefused, RightMissing
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -242,3 +242,7 @@ class ForeignOrigin(Denied):
 
 class InvitationRefused(Denied):
     """The invitation is not valid, or not any more."""
+
+
+class RightMissing(Denied):
+    """The registry does not let this node write that."""

@@ -193,7 +193,7 @@ def _own_address() -> str:
 
 
 def _tell(done: Joined) -> None:
-    say(f"{len(done.moved.keys)} tools and datasets that were registered here are in the cluster's registry.")
+    say(f"{done.moved.registered} tools and datasets that were registered here are in the cluster's registry.")
     for words in done.moved.taken:
         say(words)
     if done.moved.taken:
