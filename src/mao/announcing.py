@@ -6,17 +6,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.agreeing import written
-from mao.catalogue import dataset_in, head_key
+from mao.catalogue import dataset_in, head_edit
 from mao.errors import DatasetNotFound, DiskFull, RegistryUnavailable
 from mao.kept_mirror import Head
 from mao.registering import find_dataset
-from mao.registry import Edit
 from mao.values import now
 
 if TYPE_CHECKING:
     from mao.agreeing import Look
     from mao.catalogue import Dataset
     from mao.local_node import LocalNode
+    from mao.registry import Edit
 
 
 def sweep(node: LocalNode) -> None:
@@ -58,14 +58,13 @@ def announce_head(node: LocalNode, name: str) -> None:
         return
 
     def told(look: Look) -> list[Edit]:
-        dataset, entry = dataset_in(look, name), look(head_key(name))
+        dataset = dataset_in(look, name)
         if dataset is None:
             return []
         newest = head.commit if dataset.head in {head.before, head.commit} else _at_remote(node, dataset)
         if newest in {None, dataset.head}:
             return []
-        newer = dataset.told(head=newest, updated_at=head.moment)
-        return [Edit(head_key(name), newer.model_dump_json().encode(), entry.revision if entry else 0)]
+        return [head_edit(look, name, head=newest, updated_at=head.moment)]
 
     written(node, told)
     node.kept.told(name, head)

@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 
 from mao.definition import Definition
 from mao.names import Name, Remote
+from mao.registry import Edit
 from mao.values import Moment, Value
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ AUTHORITY = "/mao/v1/authority"
 """Which node has the key of the cluster's authority: there if the registry asks who writes."""
 REVOKED = "/mao/v1/revoked"
 """Which certificates are not valid any more, though they have not expired."""
+
+
+UNTOLD = {"head": None, "updated_at": None}
+"""Of a remote of which nobody has told yet."""
 
 
 class _Shared(Value):
@@ -64,11 +69,6 @@ class Dataset(_Shared):
     license: str | None = None
     registered_by: Name
     registered_at: Moment
-
-    def told(self, **changes: object) -> DatasetHead:
-        """What is told of it, with `changes`."""
-        shared = {name: getattr(self, name) for name in DatasetHead.model_fields}
-        return DatasetHead.model_validate(shared | changes)
 
 
 class DatasetHead(_Shared):
@@ -128,13 +128,30 @@ def head_key(name: str) -> str:
     return HEADS + name.lower()
 
 
+def head_in(look: Callable[[str], Entry | None], name: str) -> DatasetHead:
+    """What was told of a dataset; of one that an earlier version registered, its own key has it."""
+    told, record = look(head_key(name)), look(dataset_key(name))
+    if told is not None:
+        return DatasetHead.model_validate_json(told.value)
+    dataset = Dataset.model_validate_json(record.value) if record else None
+    return DatasetHead(**{field: getattr(dataset, field) for field in DatasetHead.model_fields} if dataset else {})
+
+
+def head_edit(look: Callable[[str], Entry | None], name: str, **told: object) -> Edit:
+    """Have what is told of a dataset be this. Who changes what a dataset is, or what is of it, writes this, too.
+
+    So nobody withdraws a dataset, or gives it another remote, at the moment at which somebody registers a tool of it.
+    """
+    present, head = look(head_key(name)), head_in(look, name).model_copy(update=told)
+    return Edit(head_key(name), head.model_dump_json().encode(), present.revision if present else 0)
+
+
 def dataset_in(look: Callable[[str], Entry | None], name: str) -> Dataset | None:
     """The dataset called `name` where `look` looks: what was registered, and what was told of it since."""
-    record, told = look(dataset_key(name)), look(head_key(name))
+    record = look(dataset_key(name))
     if record is None:
         return None
-    dataset = Dataset.model_validate_json(record.value)
-    return dataset.model_copy(update=dict(DatasetHead.model_validate_json(told.value))) if told else dataset
+    return Dataset.model_validate_json(record.value).model_copy(update=dict(head_in(look, name)))
 
 
 def node_key(name: str) -> str:

@@ -68,7 +68,7 @@ class Identity:
     certificate: Path
     key: Path
     member_certificate: Path
-    """What it shows to other members; without it they take each node of the cluster for one, as in 0.5 and before."""
+    """What it shows to other members; where an earlier version began the cluster there is none, and any node is one."""
     member_key: Path
     member_host: str
     """Stands in what other members show."""

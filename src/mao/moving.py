@@ -17,6 +17,8 @@ from mao.catalogue import (
     Tool,
     dataset_in,
     dataset_key,
+    head_edit,
+    head_in,
     head_key,
 )
 from mao.errors import StaleRevision
@@ -141,15 +143,17 @@ def _bring(key: str, mine: Tool | Dataset, cluster: Registry, moved: Moved) -> N
 
 def _bring_head(mine: Dataset, cluster: Registry) -> None:
     """Have the cluster know which tools are of a dataset, and its head if it does not know of any."""
-    key = head_key(mine.name)
     while True:
-        present, theirs = cluster.get(key), dataset_in(cluster.get, mine.name) or mine
+        present, theirs = cluster.get(head_key(mine.name)), head_in(cluster.get, mine.name)
+        newest = theirs if theirs.head else mine
         together = tuple(dict.fromkeys((*theirs.produced_by, *mine.produced_by)))
-        told = (theirs if theirs.head else mine).told(produced_by=together)
-        if present is not None and DatasetHead.model_validate_json(present.value) == told:
+        told = {"produced_by": together, "head": newest.head, "updated_at": newest.updated_at}
+        edit = head_edit(cluster.get, mine.name, **told)
+        if present is not None and present.value == edit.value:
             return
         with suppress(StaleRevision):  # as above
-            cluster.write(Edit(key, told.model_dump_json().encode(), present.revision if present else 0))
+            cluster.write(edit)
+            return
 
 
 def _joined(mine: Tool | Dataset, present: Entry | None) -> Tool | Dataset | str | None:

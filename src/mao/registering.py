@@ -6,7 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
-from mao.catalogue import DATASETS, TOOLS, Dataset, DatasetHead, Tool, dataset_in, dataset_key, head_key, tool_key
+from mao.catalogue import (
+    DATASETS,
+    TOOLS,
+    UNTOLD,
+    Dataset,
+    DatasetHead,
+    Tool,
+    dataset_in,
+    dataset_key,
+    head_edit,
+    head_key,
+    tool_key,
+)
 from mao.checking import seen
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
@@ -100,29 +112,20 @@ def _edit(present: Entry | None, value: Tool | Dataset) -> Edit:
     return Edit(key, text.encode(), present.revision if present else 0)
 
 
-def _told(look: Look, name: str, told: DatasetHead) -> Edit:
-    """Have the head of a dataset be `told`. Who changes what a dataset is, or what is of it, writes this, too.
-
-    So nobody withdraws a dataset, or gives it another remote, at the moment at which somebody registers a tool of it.
-    """
-    present = look(head_key(name))
-    return Edit(head_key(name), told.model_dump_json().encode(), present.revision if present else 0)
-
-
 def _joined(look: Look, tool: Tool) -> list[Edit]:
     """The dataset of `tool`, and that the tool is in it."""
     repo = tool.definition.data.repo
     dataset = dataset_in(look, repo.name)
     if dataset is None:
         new = _dataset_of(tool)
-        return [_edit(None, new), _told(look, new.name, DatasetHead(produced_by=(tool.name,)))]
+        return [_edit(None, new), head_edit(look, new.name, produced_by=(tool.name,), **UNTOLD)]
     if dataset.url != repo.remote:
         raise DatasetTaken(
             f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
             f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
         )
     within = tuple(dict.fromkeys((*dataset.produced_by, tool.name)))
-    return [_told(look, dataset.name, dataset.told(produced_by=within))]
+    return [head_edit(look, dataset.name, produced_by=within)]
 
 
 def _left(look: Look, tool: Tool) -> list[Edit]:
@@ -131,7 +134,7 @@ def _left(look: Look, tool: Tool) -> list[Edit]:
     if dataset is None or tool.name not in dataset.produced_by:
         return []
     others = tuple(name for name in dataset.produced_by if name != tool.name)
-    return [_told(look, dataset.name, dataset.told(produced_by=others))]
+    return [head_edit(look, dataset.name, produced_by=others)]
 
 
 def _dataset_of(tool: Tool) -> Dataset:
@@ -179,7 +182,7 @@ def register_dataset(
                     f"The dataset '{taken.name}' is registered already, by node '{taken.registered_by}' with the"
                     f" remote {taken.url}. Choose another name."
                 )
-            return [_edit(None, new), _told(look, name, DatasetHead())]
+            return [_edit(None, new), head_edit(look, name, produced_by=(), **UNTOLD)]
         present = unchanged(present, f"dataset '{name}'", if_revision)
         replaced = dataset_in(look, name) or new
         check_own(node, replaced, as_administrator=as_administrator)
@@ -187,7 +190,7 @@ def register_dataset(
         if replaced.url == url:
             return [edit]
         # Nobody has told yet what the new remote has.
-        return [edit, _told(look, name, DatasetHead(produced_by=replaced.produced_by))]
+        return [edit, head_edit(look, name, **UNTOLD)]
 
     written(node, registration)
     return find_dataset(node, name)

@@ -5,11 +5,13 @@ Who asks is known by the certificate of the connection alone, never by anything 
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mao.catalogue import REVOKED, Revoked
 from mao.errors import BadSetting, Denied, ForeignOrigin
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from mao.config import Config
+    from mao.local_node import LocalNode
 
 HANDSHAKE = 10.0
 """Seconds that a handshake may take; asyncio gives a minute, which strangers could make use of."""
@@ -51,8 +54,10 @@ class PeerProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        peer = common_name(transport.get_extra_info("peercert"))
-        self.app_state = {**self.app_state, "peer": peer}  # copied into each request's scope
+        shown = transport.get_extra_info("peercert")
+        peer = common_name(shown)
+        # Copied into each request's scope.
+        self.app_state = {**self.app_state, "peer": peer, "serial": (shown or {}).get("serialNumber")}
         if peer is None and sum(map(_is_stranger, self.connections)) > _STRANGERS:
             transport.abort()
         else:
@@ -160,8 +165,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """
     if b"origin" in headers:
         raise ForeignOrigin("This address is for the nodes of the cluster; no web page may use it.")
-    config: Config = scope["app"].state.node.config
+    node: LocalNode = scope["app"].state.node
+    config = node.config
     peer: str | None = scope["state"]["peer"]
+    _check_revoked(node, scope["state"]["serial"])
     method, path = scope["method"], scope["path"]
     looking = method in _LOOKING
     if path == _JOINING or (looking and path == _HEALTH):
@@ -186,6 +193,15 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
             f"Node '{config.node}' takes no runs from node '{peer}': its cluster.runs_from (MAO_CLUSTER__RUNS_FROM)"
             " does not name it. Whoever keeps that node can add it. Nothing was done."
         )
+
+
+def _check_revoked(node: LocalNode, serial: str | None) -> None:
+    """Refuse a certificate that the registry, as far as it is known here, says is not valid any more."""
+    entry = node.mirror.get(REVOKED) if serial is not None and node.mirror.age() < math.inf else None
+    if entry is not None:
+        revoked = node.mirror.cached("revoked", lambda: frozenset(Revoked.model_validate_json(entry.value).serials))
+        if serial in revoked:
+            raise Denied("This certificate was revoked. Whoever keeps the cluster can invite the node anew.")
 
 
 def _is_run(method: str, path: str) -> bool:
