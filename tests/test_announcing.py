@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keys import put
 from mao import announcing, registering
 from mao.bare_cache import Tip
-from mao.catalogue import Dataset, dataset_key
+from mao.catalogue import Dataset, head_edit
 from mao.daemon import Daemon
 from mao.errors import OutsideFailed
 from mao.kept_mirror import Head
@@ -31,11 +30,9 @@ def dataset(node: LocalNode, remote: Path) -> Dataset:
 
 def told_by_another(node: LocalNode, head: str | None, seconds: float) -> None:
     """Another node tells of `head`, so many seconds from now."""
-    entry = node.registry.get(dataset_key("data"))
-    assert entry is not None
     moment = now() + timedelta(seconds=seconds)
-    dataset = Dataset.model_validate_json(entry.value).model_copy(update={"head": head, "updated_at": moment})
-    node.mirror.catch_up(put(node.registry, entry.key, dataset.model_dump_json().encode(), if_revision=entry.revision))
+    edit = head_edit(node.registry.get, "data", head=head, updated_at=moment)
+    node.mirror.catch_up(node.registry.write(edit))
 
 
 def published(remote: Path, text: str) -> str:

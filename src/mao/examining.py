@@ -70,8 +70,8 @@ class ClusterState(Value):
     """Seconds since the registry was last in touch."""
     authority: bool
     """Whether the key of the cluster's authority is on this node: it invites others."""
-    secured: bool
-    """Whether the registry asks who writes: each node can write what is its own."""
+    secured: bool | None
+    """Whether the registry asks who writes: each node can write what is its own. None where etcd is somebody else's."""
     certificate_expires_at: Moment | None
     authority_expires_at: Moment | None
     quorum: bool
@@ -98,7 +98,7 @@ def examine(node: LocalNode, clocks: Sequence[ClockState]) -> ClusterState:
     client = etcd_client(node.config)
     try:
         members, alarms = _members(client)
-        secured = _is_secured(client)
+        secured = _is_secured(client) if ClusterDirectory(node.config.home).settings.exists() else None
     finally:
         client.close()
     voters = [member for member in members if not member.learner]
@@ -229,7 +229,7 @@ def _advice_on(member: MemberState) -> Iterator[str]:
 
 
 def _advice_on_nodes(state: ClusterState) -> Iterator[str]:
-    if not state.secured:
+    if state.secured is False:
         yield (
             "Every node can write everything in the registry: what others registered, users and members. Say `mao"
             " cluster secure` on the node with the authority's key; see docs/explanation/stolen-keys.md."

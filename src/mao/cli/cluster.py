@@ -163,12 +163,17 @@ def _state(state: Any) -> Iterator[tuple[str, str]]:
     yield "quorum", "ok" if state["quorum"] else "fail: the registry takes nothing"
     yield "registry", f"in touch {seconds(state['registry_age'])} ago"
     yield "authority", "its key is here" if state["authority"] else "its key is on another node"
-    yield "writing", "each node what is its own" if state["secured"] else "fail: every node can write everything"
+    yield "writing", _WRITING[state["secured"]]
     yield "certificate", f"of this node, expires {moment(state['certificate_expires_at'])}"
     yield "", f"of the authority, expires {moment(state['authority_expires_at'])}"
     yield "advice", "below" if state["advice"] else "none: all is well"
 
 
+_WRITING = {
+    True: "each node what is its own",
+    False: "fail: every node can write everything",
+    None: "as that etcd lets this node",
+}
 _MEMBER: dict[str, Callable[[Any], str]] = {
     "MEMBER": lambda m: m["name"] or "(not started)",
     "STATE": lambda m: "fail" if m["error"] else "leader" if m["leader"] else "learner" if m["learner"] else "ok",
