@@ -108,8 +108,9 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
 def test_a_head_that_the_registry_does_not_take_is_tried_again_and_told_of_in_the_log_once(
     node: LocalNode, remote: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registering.register_dataset(node, "data", str(remote), "x" * (LARGEST_WRITE - 400))
-    told_by_another(node, None, 0)
+    registering.register_dataset(node, "data", str(remote))
+    large = head_edit(node.registry.get, "data", weather="x" * (LARGEST_WRITE - 200))
+    node.mirror.catch_up(node.registry.write(large))
     node.kept.remember("data", Head(MINE * 8, None, now()))
     daemon = Daemon(node)
     daemon.start()

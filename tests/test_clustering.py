@@ -366,7 +366,7 @@ def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callab
         f"--{flag}={path}"
         for flag, path in zip(
             ("cacert", "cert", "key"),
-            (alpha.directory.authority, alpha.directory.certificate, alpha.directory.key),
+            (alpha.directory.authority, alpha.directory.root_certificate, alpha.directory.root_key),
             strict=True,
         )
     ]

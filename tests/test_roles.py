@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import settings
 from etcd_cluster import EtcdCluster, make_tls, need_etcd
 from keys import put
 from mao.authority import ask_for_rights
@@ -16,9 +18,6 @@ from mao.registries.etcd import EtcdRegistry
 from mao.roles import commands, is_grantable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mao.config import Config
     from mao.registry import Registry
 
 
@@ -28,15 +27,18 @@ def test_a_node_is_granted_names_of_things_only() -> None:
         assert not is_grantable(key)
 
 
-def test_the_printed_commands_give_a_node_what_is_its_own_and_an_administrator_the_rest(
-    tmp_path: Path, config: Config
-) -> None:
+def test_the_docs_show_what_is_printed() -> None:
+    page = (Path(__file__).parent.parent / "docs/how-to/use-an-etcd.md").read_text()
+    assert "\n".join(commands("neuchatel", administrator=False)) in page
+
+
+def test_the_printed_commands_give_a_node_what_is_its_own_and_an_administrator_the_rest(tmp_path: Path) -> None:
     need_etcd()
     tls = make_tls(tmp_path / "tls")  # of the user `node`
     etcd = EtcdCluster(tmp_path / "etcd", size=1, tls=tls).start()
 
     def ask(registry: Registry, keys: object) -> None:
-        ask_for_rights(config, registry, list(keys))  # type: ignore[call-overload]  # a sequence of keys
+        ask_for_rights(settings(tmp_path), registry, list(keys))  # type: ignore[call-overload]  # a sequence of keys
 
     registry = EtcdRegistry(EtcdClient(etcd.endpoints, tls.ca, tls.certificate, tls.key), ask)
     try:

@@ -16,6 +16,9 @@ import pytest
 
 from etcd_cluster import need_etcd
 from mao.catalogue import AUTHORITY, REVOKED, dataset_key, head_key, node_key, schedule_key, slots_below, tool_key
+from mao.etcd import rpc_pb2 as rpc
+from mao.etcd.client import EtcdClient
+from mao.etcd.members import list_members
 from peering import ask
 from sites import Site, tool_at
 from support import ServedNode, eventually
@@ -146,6 +149,7 @@ def test_it_can_write_what_is_its_nodes_and_what_all_nodes_write(thief: Thief) -
     assert thief.asks("POST", "/api/v1/cluster/grants", {"keys": [NOBODYS]}).status == 204
     thief.can("put", NOBODYS, "{}")
     thief.can("del", NOBODYS)
+    assert thief.asks("POST", "/api/v1/cluster/grants", {"keys": [schedule_key("stolen")]}).status == 204
     assert thief.asks("GET", "/api/v1/runs").status == 200
 
 
@@ -157,8 +161,18 @@ def test_it_can_disturb_etcd_as_that_asks_nobody_for_it(thief: Thief) -> None:
     thief.can("lease", "keep-alive", "--once", lease)
     held = thief.etcdctl("lease", "revoke", lease)
     assert (held.returncode != 0) == ("permission denied" in held.stderr)
+    files = (thief.files / name for name in ("authority.pem", "node.pem", "node.key"))
+    client = EtcdClient([f"127.0.0.1:{thief.alpha.ports[0]}"], *files)
+    first, second = list_members(client)
+    raised = rpc.AlarmRequest(memberID=first.id, alarm="NOSPACE")
+    raised.MergeFromString(b"\x08\x01")  # to raise it, which MAO never does
+    client.call("/etcdserverpb.Maintenance/Alarm", raised, rpc.AlarmResponse)
+    client.close()
+    assert "space exceeded" in thief.etcdctl("put", head_key("first-data"), "{}").stderr
+    assert any("NOSPACE" in words for words in thief.alpha.node.api("GET", "/cluster")["advice"])
     thief.can("alarm", "disarm")
-    thief.can("alarm", "list")
+    for member in (first, second):
+        assert "permission denied" not in thief.etcdctl("move-leader", f"{member.id:x}").stderr
 
 
 def test_a_name_is_its_nodes_until_another_node_gets_it(thief: Thief) -> None:
