@@ -104,7 +104,7 @@ def enter(node: LocalNode, tool: Tool) -> list[Edit]:
 
     def registration(look: Look) -> list[Edit]:
         assert look(tool_key(tool.name)) is None
-        return [registering._joined(look, tool), registering._edit(None, tool)]  # noqa: SLF001  # none but these
+        return [*registering._joined(look, tool), registering._edit(None, tool)]  # noqa: SLF001  # none but these
 
     return agreeing.written(node, registration)
 

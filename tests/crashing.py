@@ -89,6 +89,8 @@ STEPS_OF_CLUSTERS: dict[str, tuple[str, str, str]] = {
     "init: certificate signed": ("after", "mao.cluster_directory", "ClusterDirectory.sign"),
     "init: configured": ("after", "mao.etcd_member", "EtcdMember.configure"),
     "init: started": ("after", "mao.etcd_member", "EtcdMember.start"),
+    "init: roles made": ("before", "mao.etcd.users", "ask_for_users"),
+    "init: secured": ("after", "mao.granting", "secure"),
     "init: moved": ("after", "mao.moving", "bring"),
     "init: settled": ("before", "mao.moving", "forget"),
     "join: authority known": ("after", "mao.admission", "authority"),

@@ -35,3 +35,7 @@ class TooManyAttempts(Denied):
 
 class PolicyRefused(Denied):
     """The policy of this node does not let it in."""
+
+
+class RightMissing(Denied):
+    """The registry does not let this node write that."""

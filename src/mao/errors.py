@@ -18,7 +18,7 @@
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
         ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed, NotSignedIn (401), TooManyAttempts (429)
-        └── PolicyRefused
+        └── PolicyRefused, RightMissing
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -32,6 +32,7 @@ from mao.denials import (
     NotAllowed,
     NotSignedIn,
     PolicyRefused,
+    RightMissing,
     TooManyAttempts,
 )
 from mao.kinds import Conflict, Denied, InvalidRequest, MaoError, NotFound, OutsideFailed, Unavailable, by_code
@@ -49,6 +50,7 @@ __all__ = [
     "NotSignedIn",
     "OutsideFailed",
     "PolicyRefused",
+    "RightMissing",
     "TooManyAttempts",
     "Unavailable",
     "by_code",

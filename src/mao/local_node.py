@@ -7,11 +7,13 @@ import os
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mao.agenda import Agenda
 from mao.audit_log import AuditLog
+from mao.authority import ask_for_rights
 from mao.cluster_directory import ClusterDirectory
 from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
@@ -51,6 +53,13 @@ def etcd_client(config: Config) -> EtcdClient:
     return EtcdClient(_endpoints(config["registry.url"]), *given)
 
 
+def etcd_registry(client: EtcdClient) -> Registry:
+    """The registry in the etcd that a client speaks with."""
+    from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
+
+    return EtcdRegistry(client)
+
+
 def _endpoints(url: str) -> list[str]:
     return url.removeprefix("etcd://").split(",")
 
@@ -58,7 +67,7 @@ def _endpoints(url: str) -> list[str]:
 def _etcd(config: Config, _: Workspace) -> Registry:
     from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
 
-    return EtcdRegistry(etcd_client(config))
+    return EtcdRegistry(etcd_client(config), partial(ask_for_rights, config))
 
 
 REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {

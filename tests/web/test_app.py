@@ -61,13 +61,10 @@ ROUTES = [
     "GET /api/v1/clones/{dataset}",
     "DELETE /api/v1/clones/{dataset}",
     "GET /api/v1/alarms",
-<<<<<<< HEAD
     "GET /api/v1/audit",
-=======
     "GET /api/v1/approvals",
     "POST /api/v1/approvals",
     "DELETE /api/v1/approvals/{tool}/{commit}",
->>>>>>> consent
     "GET /api/v1/cluster",
     "POST /api/v1/cluster/invitations",
     "GET /api/v1/cluster/join",

@@ -5,10 +5,12 @@ Who asks is known by the certificate of the connection alone, never by anything 
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from mao.caller import Right
+from mao.catalogue import REVOKED, Revoked
 from mao.errors import BadSetting, Denied, ForeignOrigin
 from mao.web.protocols import BoundedProtocol
 from mao.web.rights import needed
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from mao.config import Config
+    from mao.local_node import LocalNode
 
 _STRANGERS = 64
 """Connections without a certificate at the same time: they have one route, which is quick."""
@@ -27,6 +30,8 @@ _STRANGERS = 64
 _LEFT_TO_OTHERS = {("POST", "/api/v1/installations"), ("POST", "/api/v1/clones")}
 """What a node in `cluster.runs_from` may do besides what a token with the scope `run` may."""
 _JOINING = "/api/v1/cluster/join"
+_ASKING = frozenset({("POST", "/api/v1/cluster/grants"), ("POST", "/api/v1/cluster/members")})
+"""What any node of the cluster asks of the one with the authority's key: for itself, by its certificate."""
 _LOOKING = frozenset({"GET", "HEAD"})
 _HEALTH = "/healthz"
 _API = "/api/v1/"
@@ -43,8 +48,10 @@ class PeerProtocol(BoundedProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        peer = common_name(transport.get_extra_info("peercert"))
-        self.app_state = {**self.app_state, "peer": peer}
+        shown = transport.get_extra_info("peercert")
+        peer = common_name(shown)
+        # Copied into each request's scope.
+        self.app_state = {**self.app_state, "peer": peer, "serial": (shown or {}).get("serialNumber")}
         if peer is None and sum(map(_is_stranger, self.connections)) > _STRANGERS:
             transport.abort()
 
@@ -115,8 +122,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """
     if b"origin" in headers:
         raise ForeignOrigin("This address is for the nodes of the cluster; no web page may use it.")
-    config: Config = scope["app"].state.node.config
+    node: LocalNode = scope["app"].state.node
+    config = node.config
     peer: str | None = scope["state"]["peer"]
+    _check_revoked(node, scope["state"]["serial"])
     method, path = scope["method"], scope["path"]
     looking = method in _LOOKING
     if path == _JOINING or (looking and path == _HEALTH):
@@ -129,7 +138,7 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
     if "/api/" in path.removeprefix(_API) and path.startswith(f"{_API}nodes/"):
         raise Denied(f"Node '{config.node}' passes nothing on for other nodes. Ask your own node for the right one.")
     of_api = path.startswith(_API)
-    if of_api and needed(method, path) <= Right.READ:
+    if (of_api and needed(method, path) <= Right.READ) or (method, path) in _ASKING:
         return
     if not (of_api and (needed(method, path) is Right.RUN or (method, path) in _LEFT_TO_OTHERS)):
         raise Denied(
@@ -142,3 +151,29 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
             f"Node '{config.node}' takes no runs from node '{peer}': its cluster.runs_from (MAO_CLUSTER__RUNS_FROM)"
             " does not name it. Whoever keeps that node can add it. Nothing was done."
         )
+
+
+def _check_revoked(node: LocalNode, serial: str | None) -> None:
+    """Refuse a certificate that the registry, as far as it is known here, says is not valid any more."""
+    entry = node.mirror.get(REVOKED) if serial is not None and node.mirror.age() < math.inf else None
+    if entry is not None:
+        revoked = node.mirror.cached("revoked", lambda: frozenset(Revoked.model_validate_json(entry.value).serials))
+        if serial in revoked:
+            raise Denied("This certificate was revoked. Whoever keeps the cluster can invite the node anew.")
+
+
+def _is_run(method: str, path: str) -> bool:
+    """Whether a request is one that a node can leave to others: what starts runs, and what ends those."""
+    if not path.startswith(_API):
+        return False
+    match method, *path.removeprefix(_API).split("/"):
+        case ["POST", "runs" | "installations" | "clones" | "schedules"]:
+            return True
+        case ["POST", "runs", _, "cancel" | "publish"]:
+            return True
+        case ["POST", "schedules", _, "pause" | "resume" | "backfill"]:
+            return True
+        case ["PATCH" | "DELETE", "schedules", schedule_id]:
+            return bool(schedule_id)
+        case _:
+            return False
