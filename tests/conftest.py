@@ -96,7 +96,8 @@ def small_disk() -> Iterator[Callable[[Path, int], None]]:
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     """Three members of etcd that many tests share; each begins with `empty`, and harms no member."""
     need_etcd()
-    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd")).start()
+    calm = ("--heartbeat-interval=200", "--election-timeout=1000")  # nobody waits for an election of these
+    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"), flags=calm).start()
     yield cluster
     cluster.stop()
 
