@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import Case, GenerationMode
+from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -24,8 +25,12 @@ from support import ServedNode, bare, commit, tool_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from schemathesis import Case
     from schemathesis.core.transport import Response
     from schemathesis.schemas import APIOperation
+
+    Operation = APIOperation[Any, Any, Any, Any]
+    Asked = Case[Any]
 
 CHECKS = [
     content_type_conformance,
@@ -33,7 +38,7 @@ CHECKS = [
     response_schema_conformance,
     status_code_conformance,
 ]
-EXAMPLES = settings.default.max_examples // 25 if settings.default else 0
+EXAMPLES = settings().max_examples // 25
 AWAY = {502, 503}
 """What is said of remotes and registries that do not answer; any other status from 500 on is a fault of the node."""
 ENDLESS = "/api/v1/events"
@@ -55,28 +60,18 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedNode]:
 
 
 def acquainted(document: dict[str, Any], known: dict[str, list[str]]) -> dict[str, Any]:
-    """The description of the API, which says by their names what there is, too: chance would never find it."""
+    """The description of the API, with the names of what there is in place of those that could be asked for."""
     taught = copy.deepcopy(document)
-    parameters = [
-        (each["name"], each)
-        for operations in taught["paths"].values()
-        for operation in operations.values()
-        for each in operation.get("parameters", [])
-        if each["in"] == "path"
-    ]
-    fields = [
-        (name, {"schema": part, "of": holder})
-        for holder in taught["components"]["schemas"].values()
-        for name, part in holder.get("properties", {}).items()
-        if part.get("type") == "string"
-    ]
-    for name, place in parameters + fields:
-        if name in known:
-            schema = {"anyOf": [{"enum": known[name]}, place["schema"]]}
-            if "of" in place:
-                place["of"]["properties"][name] = schema
-            else:
-                place["schema"] = schema
+    for operation in (each for path in taught["paths"].values() for each in path.values()):
+        for place in operation.get("parameters", []):
+            if place["in"] == "path" and place["name"] in known:
+                place["schema"] = {"enum": known[place["name"]]}
+        reference = str(operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema"))
+        sent: dict[str, Any] = next(
+            (part for name, part in taught["components"]["schemas"].items() if f"/{name}'" in reference), {}
+        )
+        fields = sent.get("properties", {})
+        fields |= {name: {"enum": known[name]} for name in fields if name in known}
     return taught
 
 
@@ -94,41 +89,46 @@ def things(node: ServedNode) -> dict[str, list[str]]:
     }
 
 
-def operations(node: ServedNode) -> list[APIOperation]:
-    schema = schemathesis.openapi.from_dict(acquainted(node.api("GET", "/openapi.json"), things(node)))
-    schema.config.update(base_url=f"http://127.0.0.1:{node.port}")
-    found = [result.ok() for result in schema.get_all_operations()]
-    return sorted(found, key=lambda operation: ORDER.index(operation.method.lower()))
+def operations(node: ServedNode) -> list[tuple[Operation, GenerationMode]]:
+    """Each operation, asked about what there is, about anything, and in ways that the description does not let in."""
+    document = node.api("GET", "/openapi.json")
+    found: list[tuple[Operation, GenerationMode]] = []
+    for described in (document, acquainted(document, things(node))):
+        schema = schemathesis.openapi.from_dict(described)
+        schema.config.update(base_url=f"http://127.0.0.1:{node.port}")
+        for each in schema.get_all_operations():
+            assert isinstance(each, Ok), each
+            operation = each.ok()
+            if operation.path == ENDLESS:
+                continue
+            found.append((operation, GenerationMode.POSITIVE))
+            if described is document and (operation.body or operation.query):
+                found.append((operation, GenerationMode.NEGATIVE))
+    return sorted(found, key=lambda one: ORDER.index(one[0].method.lower()))
 
 
-def each_case(operation: APIOperation, check: Callable[[Case], None]) -> None:
-    """Have `check` look at some requests that the description lets in, and at some that it does not."""
-    for mode in GenerationMode:
-        if mode is GenerationMode.NEGATIVE and not operation.body and not operation.query:
-            continue
+def each_case(operation: Operation, mode: GenerationMode, check: Callable[[Asked], None]) -> None:
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=EXAMPLES < 10,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def with_case(case: Asked) -> None:
+        check(case)
 
-        @given(case=operation.as_strategy(generation_mode=mode))
-        @settings(
-            max_examples=EXAMPLES,
-            derandomize=EXAMPLES < 10,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        def with_case(case: Case) -> None:
-            check(case)
-
-        with_case()
+    with_case()
 
 
 def test_every_operation_answers_as_the_description_says(node: ServedNode, subtests: pytest.Subtests) -> None:
-    def check(case: Case) -> None:
+    def check(case: Asked) -> None:
         answer: Response = case.call(timeout=30)
         assert answer.status_code < 500 or answer.status_code in AWAY, answer.text
         case.validate_response(answer, checks=CHECKS)
 
-    for operation in operations(node):
-        if operation.path != ENDLESS:
-            with subtests.test(operation.label):
-                each_case(operation, check)
+    for operation, mode in operations(node):
+        with subtests.test(operation.label):
+            each_case(operation, mode, check)
     assert not node.dead()
