@@ -5,12 +5,16 @@ Few examples each, the same every time; `make fuzz` takes many, and others each 
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import re
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
@@ -132,3 +136,29 @@ def test_every_operation_answers_as_the_description_says(node: ServedNode, subte
         with subtests.test(operation.label):
             each_case(operation, mode, check)
     assert not node.dead()
+
+
+REQUEST_PARTS = [
+    *(b"GET ", b"POST ", b"HEAD ", b"\xff ", b"/api/v1/runs", b"/healthz", b"*", b"/%00", b"/..%2f", b"?a=%ff", b"//"),
+    *(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/9.9\r\n", b" \r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\0", b" " * 9_000),
+    *(b"Host: 127.0.0.1\r\n", b"Host: x\r\n", b"Host\r\n", b": x\r\n", b"Origin: \xff\r\n", b"X: " + b"y" * 70_000),
+    *(b"Content-Length: 5\r\n", b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999\r\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n"),
+    *(b"Content-Type: application/json\r\n", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"),
+    *(b'{"tool": ', b"[" * 3_000, b'"\\ud800"', b"NaN", b"1e999"),
+]
+
+
+@given(st.lists(st.sampled_from(REQUEST_PARTS) | st.binary(max_size=9), max_size=12).map(b"".join))
+@settings(max_examples=max(60, settings().max_examples), suppress_health_check=list(HealthCheck))
+def test_no_bytes_that_are_sent_upset_the_server(node: ServedNode, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", node.port), timeout=30) as connection:
+        with contextlib.suppress(ConnectionError):  # it may hang up before it has heard all
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+        answered = b""
+        with contextlib.suppress(ConnectionError):
+            while got := connection.recv(65536):
+                answered += got
+    assert not answered or re.match(rb"HTTP/1\.[01] [1-4]\d\d ", answered), answered
+    assert node.request("GET", "/healthz").status == 200
