@@ -175,7 +175,7 @@ def begin(args: Sequence[str]) -> None:
         main(args[1:])
     from mao.web.server import serve  # noqa: PLC0415  # the command line does not load it
 
-    serve(config.load(), lambda _: None)
+    serve(config.load(), lambda *_: None)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from etcd_cluster import need_etcd
 from forking import Process, origin
 from mao import certificates
 from mao.cluster_directory import ClusterDirectory
-from mao.web.server import listen
+from mao.web.listening import listen
 from support import PATIENCE, ServedNode, bare, commit, eventually, free_port, tool_files
 from wrong_clock import wrong_clock
 

@@ -60,6 +60,7 @@ TESTED_ELSEWHERE = {
     "ranking.py": "test_claiming.py",
     "registry.py": "registries/test_contract.py",
     "retry.py": "test_failures.py",
+    "web/protocols.py": "web/test_peers.py",
     "web/routing.py": "web/test_app.py",
     "yaml_tree.py": "test_definition_file.py",
 }

@@ -6,17 +6,19 @@
     │   └── IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound
+    │   ├── TokenNotFound
     │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
     ├── Conflict         409, exit 4   look again, decide
     │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
     │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken
+    │   └── ScheduleEnded, BackfillRefused, SlotTaken, TokenTaken
     ├── OutsideFailed    502, exit 5   mend what we called
     │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        └── ForeignHost, ForeignOrigin, InvitationRefused
+        ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed
+        └── NotSignedIn (401), TooManyAttempts (429)
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -98,6 +100,10 @@ class NodeNotFound(NotFound):
 
 class ScheduleNotFound(NotFound):
     """No schedule with this id is known."""
+
+
+class TokenNotFound(NotFound):
+    """This node has made no such token."""
 
 
 class NotInstalled(NotFound):
@@ -196,6 +202,10 @@ class SlotTaken(Conflict):
     """The cluster has given the slot to another run."""
 
 
+class TokenTaken(Conflict):
+    """A token of that name was made before."""
+
+
 class GitFailed(OutsideFailed):
     """git did not do what it was asked."""
 
@@ -242,3 +252,19 @@ class ForeignOrigin(Denied):
 
 class InvitationRefused(Denied):
     """The invitation is not valid, or not any more."""
+
+
+class NotAllowed(Denied):
+    """Who asks may not do that."""
+
+
+class NotSignedIn(Denied):
+    """The node does not know who asks."""
+
+    status = 401
+
+
+class TooManyAttempts(Denied):
+    """Too many attempts to sign in have failed of late."""
+
+    status = 429

@@ -23,6 +23,7 @@ from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
 from mao.tally import Tally
+from mao.tokens import Tokens
 from mao.values import now
 from mao.workspace import Workspace
 
@@ -91,6 +92,8 @@ class LocalNode:
         self.workspace.prepare()
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
+        self.tokens = Tokens(self.workspace.access)
+        closing.callback(self.tokens.close)
         self._start_member()
         url: str = self.config["registry.url"]
         self.kept = KeptMirror(self.workspace.mirror, url)

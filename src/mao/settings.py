@@ -19,6 +19,7 @@ _WEEK = 7 * 86_400
 _MOST_DAYS = 36_600
 _YEAR = 366 * 86_400
 _LONGEST_LEASE = 3600
+_HOST = re.compile(r"[\w.-]+|\[[\w:.%-]+\]", re.ASCII)
 _ADDRESS = re.compile(r"([\w.-]+|\[[\w:.%-]+\]):([0-9]{1,5})", re.ASCII)
 
 
@@ -26,16 +27,6 @@ def _name(text: str) -> str:
     if fault := name_fault(text):
         raise ValueError(fault)
     return text
-
-
-def _listen(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > _LAST_PORT:
-        raise ValueError("must be HOST:PORT, as in 127.0.0.1:8080")
-    host = host.strip("[]")
-    if host not in {"127.0.0.1", "::1", "localhost"}:
-        raise ValueError("must be a loopback address for now: this version has no access control for others")
-    return host, int(port)
 
 
 def _host_and_port(text: str) -> tuple[str, int] | None:
@@ -47,7 +38,7 @@ def _address(text: str) -> tuple[str, int] | None:
     """HOST:PORT, where any host may stand; None if it is empty."""
     found = _host_and_port(text)
     if text and not found:
-        raise ValueError("must be HOST:PORT, as in 10.0.0.2:8443")
+        raise ValueError("must be HOST:PORT, as in 127.0.0.1:8080")
     return found
 
 
@@ -118,6 +109,13 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    names = _names(text.lower())
+    if wrong := [name for name in names if not _HOST.fullmatch(name)]:
+        raise ValueError(f"'{wrong[0]}' is no name of a host; give them without https:// and without a port")
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One setting: how its text is read, what it is if nobody gives it, and what it means."""
@@ -134,7 +132,25 @@ SETTINGS: dict[str, Setting] = {
         _name, "", "Name of this node in the cluster and in commits; the machine's name if not given."
     ),
     "node.home": Setting(_home, "~/mao", "Directory of tools, runs, data and clones."),
-    "server.listen": Setting(_listen, "127.0.0.1:8080", "Address and port of the HTTP server."),
+    "server.listen": Setting(
+        _address,
+        "127.0.0.1:8080",
+        "Address and port where the node answers those who have a token. Empty: nowhere, only at the socket in its"
+        " home. Other than loopback it needs `server.certificate` or `server.behind_proxy`.",
+    ),
+    "server.hosts": Setting(
+        _hosts, "", "Names by which it may be asked there, besides that address; needed where it listens on all."
+    ),
+    "server.certificate": Setting(
+        _path, "", "File with the certificate (PEM) that is shown at `server.listen`, followed by those between."
+    ),
+    "server.key": Setting(_path, "", "File with the private key (PEM) of that certificate."),
+    "server.behind_proxy": Setting(
+        _switch,
+        "false",
+        "Whether a proxy with TLS stands before `server.listen`. What it says of its clients is believed, so nobody"
+        " else must reach that address.",
+    ),
     "node.administrator": Setting(
         _switch, "false", "Whether this node may replace and withdraw what other nodes registered, when asked to."
     ),

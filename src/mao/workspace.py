@@ -38,7 +38,9 @@ class Workspace:
         self.store = home / "store.sqlite"
         self.registry = home / "registry.sqlite"
         self.mirror = home / "mirror.sqlite"
+        self.access = home / "access.sqlite"
         self.wake = home / "wake"
+        self.socket = home / "socket"
         self._id: str | None = None
         self.lock = home / "lock"
 
@@ -53,6 +55,7 @@ class Workspace:
         directories = (self.tools, self.runs, self.datasets, self.clones, self.kept, self.temporary)
         foreign = [path.name for path in directories if path.exists() and not _is_empty(path)]
         foreign += [self.wake.name] if self.wake.exists() else []
+        foreign += [self.socket.name] if self.socket.exists() and not self.socket.is_socket() else []
         foreign += [self.lock.name] if self.lock.exists() and not _is_lock(self.lock) else []
         if foreign:
             raise BadSetting(

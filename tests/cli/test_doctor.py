@@ -27,7 +27,7 @@ def test_a_machine_that_has_all_is_well(place: Place) -> None:
     assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
     assert str(place.node.home) in findings["home"]["found"]
-    assert str(place.node.port) in findings["node"]["found"]
+    assert place.node.url in findings["node"]["found"]
 
 
 def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:

@@ -28,6 +28,7 @@ _COMMANDS = {
     "dataset": "mao.cli.dataset:dataset",
     "cluster": "mao.cli.cluster:cluster",
     "alarm": "mao.cli.alarm:alarm",
+    "token": "mao.cli.token:token",
     "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",
     "doctor": "mao.cli.doctor:doctor",

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao import __version__
-from mao.cli.options import configured_url, output_option
+from mao.cli.options import client_of, output_option
 from mao.cli.output import count, seconds
 from mao.errors import MaoError, NodeUnreachable, RegistryUnavailable, RouteNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
 
 _PYTHON = (3, 11)
@@ -165,12 +166,15 @@ def _executor(name: str) -> Finding:
     return Finding(name, "ok", f"/proc, named pipes, {bash}")
 
 
-def _node(name: str) -> Finding:
-    from mao.cli.asking import Client
+def _client() -> Client:
+    return client_of(os.environ.get("MAO_URL"))
 
-    url = os.environ.get("MAO_URL") or configured_url()
+
+def _node(name: str) -> Finding:
+    client = _client()
+    url = client.url
     try:
-        version = Client(url).ready()["version"]
+        version = client.ready()["version"]
     except NodeUnreachable as error:
         return Finding(
             name, "warn", f"none at {url}", "" if "no MAO node" in error.detail else "'mao serve' starts it."
@@ -198,9 +202,7 @@ def _decisions(name: str) -> Finding:
 
 
 def _schedules(name: str) -> Finding:
-    from mao.cli.asking import Client
-
-    summary = Client(os.environ.get("MAO_URL") or configured_url()).get("/schedules/summary", timeout=_PATIENCE)
+    summary = _client().get("/schedules/summary", timeout=_PATIENCE)
     paused, troubled = summary["schedules"]["paused"], summary["troubled"]
     found = f"{count(sum(summary['schedules'].values()), 'schedule')}{f', {paused} of them paused' if paused else ''}"
     if not troubled:
@@ -215,17 +217,14 @@ def _schedules(name: str) -> Finding:
 
 
 def _listed(path: str, **filters: object) -> Iterator[Any]:
-    from mao.cli.asking import Client
-
-    return Client(os.environ.get("MAO_URL") or configured_url()).pages(path, timeout=None, **filters)
+    return _client().pages(path, timeout=None, **filters)
 
 
 def _announced(name: str) -> Finding:
-    from mao.cli.asking import Client
     from mao.cli.node import unannounced
     from mao.registry import STALE
 
-    client = Client(os.environ.get("MAO_URL") or configured_url())
+    client = _client()
     try:
         nodes = list(client.pages("/nodes"))
     except RegistryUnavailable as error:
@@ -243,9 +242,8 @@ def _announced(name: str) -> Finding:
 def _cluster(name: str) -> Finding:
     """Whether the node answers where the other nodes ask it, as they would."""
     from mao import config
-    from mao.cli.asking import Client
 
-    Client(os.environ.get("MAO_URL") or configured_url()).ready()
+    _client().ready()
     settings = config.load()
     if settings["cluster.listen"] is None:
         return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")

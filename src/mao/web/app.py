@@ -14,6 +14,7 @@ from mao.web import (
     cluster_routes,
     founding,
     installation_routes,
+    login,
     node_routes,
     operations,
     problems,
@@ -24,6 +25,7 @@ from mao.web import (
     schedule_routes,
     slot_routes,
     streams,
+    token_routes,
 )
 from mao.web.access import Changes
 from mao.web.guard import Guard
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mao.local_node import LocalNode
+    from mao.web.callers import Entrance
 
 
-def create(node: LocalNode) -> FastAPI:
+def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     """The ASGI application of `node`."""
 
     @asynccontextmanager
@@ -52,6 +55,7 @@ def create(node: LocalNode) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.node = node
+    app.state.entrance = entrance
     app.state.relayed = set()
     problems.install(app)
     for part in (
@@ -66,6 +70,8 @@ def create(node: LocalNode) -> FastAPI:
         relaying,
         alarm_routes,
         streams,
+        token_routes,
+        login,
         founding,
         operations,
         reference,

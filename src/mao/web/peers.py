@@ -8,9 +8,10 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from mao.caller import Right
 from mao.errors import BadSetting, Denied, ForeignOrigin
+from mao.web.protocols import BoundedProtocol
+from mao.web.rights import needed
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,15 +21,11 @@ if TYPE_CHECKING:
 
     from mao.config import Config
 
-HANDSHAKE = 10.0
-"""Seconds that a handshake may take; asyncio gives a minute, which strangers could make use of."""
-REQUEST = 30.0
-"""Seconds until the first request on a connection has come with its headers, and in which a body has to come."""
-_LARGEST_HEAD = 64_000
-"""Bytes of a request that are not its body; uvicorn has no limit."""
 _STRANGERS = 64
 """Connections without a certificate at the same time: they have one route, which is quick."""
 
+_LEFT_TO_OTHERS = {("POST", "/api/v1/installations"), ("POST", "/api/v1/clones")}
+"""What a node in `cluster.runs_from` may do besides what a token with the scope `run` may."""
 _JOINING = "/api/v1/cluster/join"
 _LOOKING = frozenset({"GET", "HEAD"})
 _HEALTH = "/healthz"
@@ -41,55 +38,15 @@ def common_name(certificate: Any) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-class PeerProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, which tells the application who is at the other end, and holds nothing for long for nobody."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _heading = 0
+class PeerProtocol(BoundedProtocol):
+    """HTTP that tells the application which node is at the other end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
         peer = common_name(transport.get_extra_info("peercert"))
-        self.app_state = {**self.app_state, "peer": peer}  # copied into each request's scope
+        self.app_state = {**self.app_state, "peer": peer}
         if peer is None and sum(map(_is_stranger, self.connections)) > _STRANGERS:
             transport.abort()
-        else:
-            self._expect_request()
-
-    def _expect_request(self) -> None:
-        self._deadline = self.loop.call_later(REQUEST, self.transport.abort)
-
-    def _forget_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        self._heading += len(data)
-        super().data_received(data)
-        if self._heading > _LARGEST_HEAD:
-            self.transport.abort()
-
-    def on_message_begin(self) -> None:
-        self._heading = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._forget_deadline()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._heading -= len(body)
-        super().on_body(body)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.cycle.response_complete:  # and not one that came right behind
-            self._forget_deadline()
-            self._expect_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_deadline()
-        super().connection_lost(exc)
 
 
 def _is_stranger(connection: object) -> bool:
@@ -171,9 +128,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
         )
     if "/api/" in path.removeprefix(_API) and path.startswith(f"{_API}nodes/"):
         raise Denied(f"Node '{config.node}' passes nothing on for other nodes. Ask your own node for the right one.")
-    if looking and path.startswith(_API):
+    of_api = path.startswith(_API)
+    if of_api and needed(method, path) <= Right.READ:
         return
-    if not _is_run(method, path):
+    if not (of_api and (needed(method, path) is Right.RUN or (method, path) in _LEFT_TO_OTHERS)):
         raise Denied(
             f"Node '{config.node}' lets other nodes look, and those in its cluster.runs_from install tools, clone"
             f" datasets, start, cancel and publish runs, and change schedules; {method} {path} is for its own users."
@@ -184,20 +142,3 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
             f"Node '{config.node}' takes no runs from node '{peer}': its cluster.runs_from (MAO_CLUSTER__RUNS_FROM)"
             " does not name it. Whoever keeps that node can add it. Nothing was done."
         )
-
-
-def _is_run(method: str, path: str) -> bool:
-    """Whether a request is one that a node can leave to others: what starts runs, and what ends those."""
-    if not path.startswith(_API):
-        return False
-    match method, *path.removeprefix(_API).split("/"):
-        case ["POST", "runs" | "installations" | "clones" | "schedules"]:
-            return True
-        case ["POST", "runs", _, "cancel" | "publish"]:
-            return True
-        case ["POST", "schedules", _, "pause" | "resume" | "backfill"]:
-            return True
-        case ["PATCH" | "DELETE", "schedules", schedule_id]:
-            return bool(schedule_id)
-        case _:
-            return False

@@ -21,6 +21,7 @@ log = logging.getLogger("mao.web")
 
 MEDIA_TYPE = "application/problem+json"
 METHOD_NOT_ALLOWED = 405
+NOT_SIGNED_IN = 401
 
 
 class Problem(Value):
@@ -46,7 +47,8 @@ def response(error: MaoError, request_id: str, status: int | None = None) -> Res
         errors=tuple(error.faults),
         request_id=request_id,
     )
-    return Response(problem.model_dump_json(), status_code=problem.status, media_type=MEDIA_TYPE)
+    headers = {"WWW-Authenticate": 'Bearer realm="mao"'} if problem.status == NOT_SIGNED_IN else None
+    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
