@@ -193,11 +193,11 @@ REQUEST_PARTS = [
 
 
 @given(st.lists(st.tuples(st.sampled_from(REQUEST_PARTS) | st.binary(max_size=9), st.sampled_from([1, 1, 9_000]))))
-@settings(max_examples=50 * EXAMPLES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50 * EXAMPLES, derandomize=EXAMPLES < 10, suppress_health_check=list(HealthCheck))
 def test_no_bytes_that_are_sent_upset_the_server(node: ServedNode, parts: list[tuple[bytes, int]]) -> None:
     sent = b"".join(part * times for part, times in parts)
     with socket.create_connection(("127.0.0.1", node.port), timeout=30) as connection:
-        with contextlib.suppress(ConnectionError):  # it may hang up before it has heard all
+        with contextlib.suppress(OSError):  # it may hang up before it has heard all
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
         answered = b""
