@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Each of the many processes of the tests would compile anew what it loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-cluster test etcd bubblewrap check compiled docs benchmarks clean
+.PHONY: demo demo-cluster test etcd bubblewrap check compiled docs benchmarks fuzz clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -50,6 +50,15 @@ docs: .venv/.development
 
 benchmarks: .venv/.development
 	for name in end_to_end server publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+# What nobody has thought of, for as many seconds as wanted; a crash is left in a file beside the corpus.
+SECONDS ?= 3600
+fuzz: .venv/.development
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=0 tests/test_definitions_at_random.py tests/web/test_every_operation.py
+	mkdir -p fuzz/new
+	PYTHONPATH=tests $(BIN)/python fuzz/definition.py -dict=fuzz/definition.dict -max_len=8192 -timeout=20 \
+	  -rss_limit_mb=2000 -max_total_time=$(SECONDS) -artifact_prefix=fuzz/ fuzz/new fuzz/corpus
 
 .venv/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MAO needs Python 3.11 or newer; give it: make PYTHON=python3.11")'

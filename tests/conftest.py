@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("unhurried"), max_examples=1_500)
 hypothesis.settings.load_profile("unhurried")
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mao.arguments import Argument, ArgumentType, ResolvedArguments, resolve
+from mao.arguments import (
+    LONGEST_PATTERN,
+    MAX_PATTERNS,
+    Argument,
+    ArgumentType,
+    ResolvedArguments,
+    pattern_size,
+    resolve,
+)
 from mao.errors import CommandNotFound
 from mao.fields import (
     MAX_ARGUMENT_BYTES,
@@ -35,7 +43,7 @@ from mao.fields import (
 from mao.names import Remote, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "Argument",
@@ -200,6 +208,22 @@ def _author(value: object) -> object:
     return {"Name": value} if isinstance(value, str) else value
 
 
+def _patterns_fit(commands: object) -> object:
+    """Before any is looked at: a file of 30 kB could have gigabytes made of its patterns."""
+    if isinstance(commands, list | tuple) and sum(map(pattern_size, _patterns(commands))) > MAX_PATTERNS:
+        raise ValueError("have patterns that are too large in all: repeat less by {n}, and write [A-Za-z0-9_] for \\w")
+    return commands
+
+
+def _patterns(commands: Iterable[object]) -> Iterator[str]:
+    for command in commands:
+        arguments = command.get("Arguments", command.get("arguments")) if isinstance(command, dict) else None
+        for argument in arguments if isinstance(arguments, list | tuple) else ():
+            pattern = argument.get("Pattern", argument.get("pattern")) if isinstance(argument, dict) else None
+            if isinstance(pattern, str) and len(pattern) <= LONGEST_PATTERN:
+                yield pattern
+
+
 def _version(value: object) -> object:
     return "1" if value == 1 and not isinstance(value, bool) else value
 
@@ -221,6 +245,7 @@ class Definition(Part):
         tuple[Command, ...],
         Field(max_length=200, json_schema_extra={"minItems": 1}),
         BeforeValidator(at_least_one),
+        BeforeValidator(_patterns_fit),
     ]
     """What the tool can be asked to do."""
     environment: Annotated[dict[Variable, Loose], SINCE_1] = Field(default_factory=dict)

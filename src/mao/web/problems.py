@@ -90,10 +90,10 @@ def install(app: FastAPI) -> None:
 
 def _methods(request: Request) -> set[str]:
     """What may be done at the path: Starlette names the methods of the first route alone."""
-    found: set[str] = set()
-    for path, operations in request.app.openapi()["paths"].items():
-        if compile_path(path)[0].fullmatch(request.url.path):
-            found |= {method.upper() for method in operations}
+    paths = request.app.openapi()["paths"]
+    asked = request.url.path
+    matching = [asked] if asked in paths else [path for path in paths if compile_path(path)[0].fullmatch(asked)]
+    found = {method.upper() for path in matching for method in paths[path]}
     return found | {"HEAD"} if "GET" in found else found
 
 
