@@ -82,7 +82,7 @@ def _check_resolves(command: Command) -> None:
         except BadArguments as error:
             assert error.faults  # noqa: PT017  # both outcomes are right
             continue
-        for word in (*command.argv(resolved.argv), *resolved.secrets, *resolved.secrets.values()):
+        for word in (*command.argv(resolved.argv), *resolved.recorded.values()):
             word.encode()
             assert "\0" not in word
 

@@ -161,8 +161,8 @@ def test_it_can_disturb_etcd_as_that_asks_nobody_for_it(thief: Thief) -> None:
     thief.can("lease", "keep-alive", "--once", lease)
     held = thief.etcdctl("lease", "revoke", lease)
     assert (held.returncode != 0) == ("permission denied" in held.stderr)
-    files = (thief.files / name for name in ("authority.pem", "node.pem", "node.key"))
-    client = EtcdClient([f"127.0.0.1:{thief.alpha.ports[0]}"], *files)
+    ca, certificate, key = (thief.files / name for name in ("authority.pem", "node.pem", "node.key"))
+    client = EtcdClient([f"127.0.0.1:{thief.alpha.ports[0]}"], ca, certificate, key)
     first, second = list_members(client)
     raised = rpc.AlarmRequest(memberID=first.id, alarm="NOSPACE")
     raised.MergeFromString(b"\x08\x01")  # to raise it, which MAO never does
