@@ -239,7 +239,7 @@ def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[st
     command = installation.definition.command(run.command)
     tree, data = ending.tree(node, installation), ending.data_of(node, run, installation)
     environment = {
-        **confining.environment(node, tree.with_name("home")),
+        **confining.environment(node, tree),
         **installation.definition.environment,
         **secrets,
         "MAO_RUN_ID": run.id,
@@ -247,9 +247,8 @@ def _job(node: LocalNode, run: Run, installation: Installation, secrets: dict[st
         "MAO_TOOL": run.tool,
         "MAO_TOOL_COMMIT": run.tool_commit,
         "MAO_DATA_DIR": str(data),
+        **({} if run.slot is None else {"MAO_SLOT": rfc3339(run.slot)}),
     }
-    if run.slot is not None:
-        environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
         argv=command.argv(value for value in run.arguments.values() if value is not None),
