@@ -122,10 +122,9 @@ def _install(node: LocalNode, installation: Installation) -> bool:
         return _step(node, installation, Step.DATASET)
     directory = job_directory(node, installation)
     tree = node.workspace.tree(installation.tool, attempt.id)
-    home = tree.with_name("home")
-    for made in (directory, home):
+    for made in (directory, confining.home_of(tree)):
         made.mkdir(parents=True, exist_ok=True)
-    environment = confining.environment(node, home) | {
+    environment = confining.environment(node, tree) | {
         "MAO_NODE": node.config.node,
         "MAO_TOOL": installation.tool,
         "MAO_TOOL_COMMIT": attempt.commit,
@@ -137,7 +136,7 @@ def _install(node: LocalNode, installation: Installation) -> bool:
         environment=environment,
         time_limit=node.config["install.time_limit"],
         log_limit=node.config["runs.log_limit"],
-        confinement=confining.of_installer(node, tree, home),
+        confinement=confining.of_installer(node, tree),
     )
     handle = node.executor.start(job)
     if attempt.cancel_requested:

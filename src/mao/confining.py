@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _TEMPORARY = "/tmp"  # noqa: S108  # of the sandbox, which nobody else sees
 
 
-def environment(node: LocalNode, home: Path) -> dict[str, str]:
-    """What tools get of the node's own environment; in a sandbox, with a home of the tool's own.
+def home_of(tree: Path) -> Path:
+    """The home that the installer of the tool in `tree` has; its runs find there what was installed for it."""
+    return tree.with_name("home")
 
-    Args:
-        node: that the tool runs on.
-        home: that its installer had; the tool finds there what was installed for it.
-    """
-    passed = node.passed_environment()
+
+def environment(node: LocalNode, tree: Path) -> dict[str, str]:
+    """What the tool in `tree` gets of the node's own environment; in a sandbox, with a home of its own."""
+    home, passed = home_of(tree), node.passed_environment()
     if node.executor.confines:
         passed.pop("TMPDIR", None)
         passed["HOME"] = str(home) if home.is_dir() else _TEMPORARY
@@ -35,16 +35,16 @@ def environment(node: LocalNode, home: Path) -> dict[str, str]:
 def of_run(node: LocalNode, definition: Definition, tree: Path, data: Path) -> Confinement:
     """What a run may touch: it reads the tool, and writes its data."""
     named = {name.lower() for name in node.config["sandbox.writable_tools"]}
-    read: tuple[Path, ...] = (tree, tree.with_name("home"))
+    read: tuple[Path, ...] = (tree, home_of(tree))
     write: tuple[Path, ...] = (data,)
     if tree.parents[1].name in named:
         read, write = _but_for_git(tree, read), (tree, data)
     return _confinement(node, read, write, definition.network, definition.resources)
 
 
-def of_installer(node: LocalNode, tree: Path, home: Path) -> Confinement:
+def of_installer(node: LocalNode, tree: Path) -> Confinement:
     """What an installer may touch: it writes the tool, and a home of the tool's own."""
-    return _confinement(node, _but_for_git(tree, ()), (tree, home), Network.FULL, None)
+    return _confinement(node, _but_for_git(tree, ()), (tree, home_of(tree)), None, None)
 
 
 def _but_for_git(tree: Path, read: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -53,14 +53,18 @@ def _but_for_git(tree: Path, read: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 def _confinement(
-    node: LocalNode, read: tuple[Path, ...], write: tuple[Path, ...], network: Network, resources: Resources | None
+    node: LocalNode,
+    read: tuple[Path, ...],
+    write: tuple[Path, ...],
+    network: Network | None,
+    resources: Resources | None,
 ) -> Confinement:
     named: tuple[Path, ...] = (*node.config["sandbox.read"], *_certificates())
     return Confinement(
         read=tuple(path for path in (*named, *read) if path.exists()),
         write=write,
         hidden=(node.config.home, *(home for home in _homes() if home not in named)),
-        network=network is Network.FULL,
+        network=network is not Network.NONE,
         limits=_limits(node, resources),
     )
 

@@ -260,8 +260,8 @@ class Definition(Part):
     """The container image that runs use, on nodes that run containers."""
     resources: Annotated[Resources | None, SINCE_1] = None
     """The most that a run may use."""
-    network: Annotated[Network, SINCE_1] = Network.FULL
-    """What runs may reach, on nodes with a sandbox: `full`, all that the machine does, or `none`."""
+    network: Annotated[Network | None, SINCE_1] = None
+    """What runs may reach, on nodes with a sandbox: `full`, all that the machine does, if left out; or `none`."""
     license: Annotated[Line | None, SINCE_1] = None
     """The licence of the data, as an SPDX expression: `CC-BY-4.0`."""
     citation: Annotated[Text | None, SINCE_1] = None

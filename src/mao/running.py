@@ -226,7 +226,7 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     secrets = unveiling.kept(node, run.id)
     variables = {known.name: known.variable for known in command.secrets}
     environment = {
-        **confining.environment(node, tree.with_name("home")),
+        **confining.environment(node, tree),
         **installation.definition.environment,
         **{variables[name]: value for name, value in secrets.items() if name in variables},
         "MAO_RUN_ID": run.id,
@@ -234,9 +234,8 @@ def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
         "MAO_TOOL": run.tool,
         "MAO_TOOL_COMMIT": run.tool_commit,
         "MAO_DATA_DIR": str(data),
+        **({} if run.slot is None else {"MAO_SLOT": rfc3339(run.slot)}),
     }
-    if run.slot is not None:
-        environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
         argv=command.argv(text for name, text in run.arguments.items() if text is not None and name not in variables),

@@ -20,10 +20,11 @@ def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
 
 
 def test_a_machine_that_has_all_is_well(place: Place) -> None:
-    findings = found(place, 0)
+    findings = found(place, 0, MAO_RUNS__EXECUTOR="auto")
     assert [*findings][:7] == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor"]
     assert [*findings][7:] == ["node", "alarms", "decisions", "schedules", "announced", "cluster"]
     git_lfs = findings.pop("git-lfs")
+    assert re.match("sandbox by |no sandbox; ", findings.pop("executor")["found"])
     assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
     assert str(place.node.home) in findings["home"]["found"]
