@@ -115,7 +115,7 @@ def _lease(text: str) -> int:
 
 
 def _paths(text: str) -> tuple[Path, ...]:
-    return tuple(_home(path) for path in text.split(":") if path)
+    return tuple(_home(part) for part in text.replace(",", " ").split())
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -206,7 +206,7 @@ SETTINGS: dict[str, Setting] = {
     "secrets.files": Setting(
         _paths,
         "",
-        "Directories, with `:` between them, below which the files may be that secret arguments name (`@file:PATH`).",
+        "Directories below which the files may be that secret arguments name (`@file:PATH`). Separated by blanks.",
     ),
     "secrets.environment": Setting(
         _names, "", "Variables of the node's environment that secret arguments may name (`@env:NAME`)."
