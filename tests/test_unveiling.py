@@ -83,7 +83,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def node(place: Path) -> Iterator[ServedNode]:
     settings = {
-        "MAO_SECRETS__FILES": f"{place / 'nowhere'}:{place / 'allowed'}",
+        "MAO_SECRETS__FILES": f"{place / 'nowhere'} {place / 'allowed'}",
         "MAO_SECRETS__ENVIRONMENT": "DEMO_TOKEN NOT_SET",
         "DEMO_TOKEN": TOKEN,
         "OTHER_TOKEN": "of the node alone",

@@ -174,7 +174,7 @@ def test_users_of_other_nodes_get_no_secrets_but_those_for_the_tool_and_publish_
 
     path = f"/api/v1/runs/{node.api('GET', '/runs')['items'][0]['id']}/publish"
     refused = ask(cluster.context("beta"), others(node), "POST", path, b'{"despite_secret": true}')
-    assert (refused.status, "for its own users" in refused.json["detail"]) == (403, True)
+    assert (refused.status, "for the owner of the node" in refused.json["detail"]) == (403, True)
 
 
 def test_no_header_says_who_asks_and_no_web_page_may(node: Serving, cluster: Authority) -> None:

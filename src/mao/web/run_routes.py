@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from mao import publishing, running
+from mao.caller import Right
 from mao.errors import Denied
 from mao.run import ENDED, Run, RunState
 from mao.store import IdempotentRequest
@@ -120,8 +121,8 @@ def cancel(node: Node, run_id: str) -> Response:
 def publish(request: Request, node: Node, run_id: str, how: HowToPublish = _AS_USUAL) -> Response:
     """Push what was kept back, waits, or was refused; a run with a secret in its files only if that is said."""
     running.find_run(node, run_id)
-    if how.despite_secret and getattr(request.state, "peer", None):
-        raise Denied("Whether a secret of this node is published is for its own users to say. Nothing was changed.")
+    if how.despite_secret and request.state.caller.right < Right.ADMIN:
+        raise Denied("Whether a secret is published is for the owner of the node to say. Nothing was changed.")
     with node.locked("run", run_id, wait=_BUSY):
         run = publishing.ask(node, running.find_run(node, run_id), despite_secret=how.despite_secret)
     return encoded(run.model_dump_json().encode(), 202, Location=f"/api/v1/runs/{run_id}")
