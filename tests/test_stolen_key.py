@@ -161,8 +161,8 @@ def test_it_can_disturb_etcd_as_that_asks_nobody_for_it(thief: Thief) -> None:
     thief.can("lease", "keep-alive", "--once", lease)
     held = thief.etcdctl("lease", "revoke", lease)
     assert (held.returncode != 0) == ("permission denied" in held.stderr)
-    files = (thief.files / name for name in ("authority.pem", "node.pem", "node.key"))
-    client = EtcdClient([f"127.0.0.1:{thief.alpha.ports[0]}"], *files)
+    ca, certificate, key = (thief.files / name for name in ("authority.pem", "node.pem", "node.key"))
+    client = EtcdClient([f"127.0.0.1:{thief.alpha.ports[0]}"], ca, certificate, key)
     first, second = list_members(client)
     raised = rpc.AlarmRequest(memberID=first.id, alarm="NOSPACE")
     raised.MergeFromString(b"\x08\x01")  # to raise it, which MAO never does
@@ -209,3 +209,19 @@ def test_a_key_that_is_revoked_can_do_nothing_any_more(thief: Thief) -> None:
     looked = thief.asks("GET", "/api/v1/runs")
     assert (looked.status, "was revoked" in looked.json["detail"]) == (403, True)
     assert [one["name"] for one in thief.gamma.node.api("GET", "/nodes")["items"]] == ["alpha", "gamma"]
+
+
+def test_a_cluster_that_asked_nobody_is_secured_by_a_command(thief: Thief) -> None:
+    root = thief.alpha.directory
+    files = {"cacert": root.authority, "cert": root.root_certificate, "key": root.root_key}
+    flags = [f"--{flag}={path}" for flag, path in files.items()]
+    for command in (["auth", "disable"], ["del", AUTHORITY]):
+        thief.can(*flags, *command)
+    state = thief.alpha.status()
+    assert (state["secured"], "Every node can write everything" in " ".join(state["advice"])) == (False, True)
+    for _ in range(2):
+        thief.alpha.ok("cluster", "secure", "--administrator", "gamma")
+    assert thief.alpha.status()["secured"] is True
+    thief.files = thief.gamma.directory.path
+    thief.cannot("put", node_key("alpha"), "{}")
+    thief.can("put", tool_key("first"), thief.can("get", "--print-value-only", tool_key("first")))
