@@ -221,7 +221,23 @@ def test_a_cluster_that_asked_nobody_is_secured_by_a_command(thief: Thief) -> No
     assert (state["secured"], "Every node can write everything" in " ".join(state["advice"])) == (False, True)
     for _ in range(2):
         thief.alpha.ok("cluster", "secure", "--administrator", "gamma")
+    assert thief.can(*flags, "user", "list").split() == [
+        "alpha",
+        "gamma",
+        "root",
+    ]  # whose key was revoked is not let in
     assert thief.alpha.status()["secured"] is True
     thief.files = thief.gamma.directory.path
     thief.cannot("put", node_key("alpha"), "{}")
     thief.can("put", tool_key("first"), thief.can("get", "--print-value-only", tool_key("first")))
+
+
+def test_it_can_take_its_node_out_of_the_cluster(thief: Thief) -> None:
+    thief.files = thief.gamma.directory.path
+
+    def left() -> bool:
+        return thief.asks("POST", "/api/v1/cluster/members", {"what": "leave"}).status == 200
+
+    eventually(left, "etcd lets the member go")
+    thief.cannot("put", head_key("first-data"), "{}")
+    assert len(thief.can("member", "list").splitlines()) == 1
