@@ -209,3 +209,35 @@ def test_a_key_that_is_revoked_can_do_nothing_any_more(thief: Thief) -> None:
     looked = thief.asks("GET", "/api/v1/runs")
     assert (looked.status, "was revoked" in looked.json["detail"]) == (403, True)
     assert [one["name"] for one in thief.gamma.node.api("GET", "/nodes")["items"]] == ["alpha", "gamma"]
+
+
+def test_a_cluster_that_asked_nobody_is_secured_by_a_command(thief: Thief) -> None:
+    root = thief.alpha.directory
+    files = {"cacert": root.authority, "cert": root.root_certificate, "key": root.root_key}
+    flags = [f"--{flag}={path}" for flag, path in files.items()]
+    for command in (["auth", "disable"], ["del", AUTHORITY]):
+        thief.can(*flags, *command)
+    state = thief.alpha.status()
+    assert (state["secured"], "Every node can write everything" in " ".join(state["advice"])) == (False, True)
+    for _ in range(2):
+        thief.alpha.ok("cluster", "secure", "--administrator", "gamma")
+    assert thief.can(*flags, "user", "list").split() == [
+        "alpha",
+        "gamma",
+        "root",
+    ]  # whose key was revoked is not let in
+    assert thief.alpha.status()["secured"] is True
+    thief.files = thief.gamma.directory.path
+    thief.cannot("put", node_key("alpha"), "{}")
+    thief.can("put", tool_key("first"), thief.can("get", "--print-value-only", tool_key("first")))
+
+
+def test_it_can_take_its_node_out_of_the_cluster(thief: Thief) -> None:
+    thief.files = thief.gamma.directory.path
+
+    def left() -> bool:
+        return thief.asks("POST", "/api/v1/cluster/members", {"what": "leave"}).status == 200
+
+    eventually(left, "etcd lets the member go")
+    thief.cannot("put", head_key("first-data"), "{}")
+    assert len(thief.can("member", "list").splitlines()) == 1

@@ -128,8 +128,16 @@ class ClusterDirectory:
         before = self.given(name)
         known = before.get("serials", []) if before.get("key") == key else []
         signed = [serial(one) for one in (certificate, member) if one]
-        given = {"name": name, "key": key, "serials": [*known, *signed], "member": member is not None}
-        write_durably(self.names / f"{name.lower()}.json", json.dumps(given).encode(), 0o600)
+        self._keep_given({"name": name, "key": key, "serials": [*known, *signed], "member": member is not None})
+
+    def _keep_given(self, given: dict[str, Any]) -> None:
+        write_durably(self.names / f"{given['name'].lower()}.json", json.dumps(given).encode(), 0o600)
+
+    def let_go(self, name: str, *, revoked: bool) -> None:
+        """Remember that a node has left; if its key was revoked, that no key has its name."""
+        given = self.given(name)
+        if given:
+            self._keep_given(given | {"left": True} | ({"key": ""} if revoked else {}))
 
     def given(self, name: str) -> dict[str, Any]:
         """What is known of a name that was given: `name`, `key`, `serials` of its certificates; empty if it was not."""
@@ -137,8 +145,9 @@ class ClusterDirectory:
         return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
     def given_names(self) -> list[str]:
-        """All names that were given."""
-        return sorted(json.loads(path.read_bytes())["name"] for path in self.names.glob("*.json"))
+        """All names that were given, but those of nodes that have left."""
+        given = [json.loads(path.read_bytes()) for path in self.names.glob("*.json")]
+        return sorted(one["name"] for one in given if not one.get("left"))
 
     def write_settings(self, settings: Mapping[str, str]) -> None:
         """Write the settings of this node's cluster, by their names (`registry.url`)."""

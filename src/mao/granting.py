@@ -6,7 +6,7 @@ etcd cannot let a node make only what is not there. So each name is granted: to 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mao.registry import Entry, Registry
     from mao.values import Value
 
+_NODES = roles.role_of("")
 NO_AUTHORITY = (
     "The key of the cluster's authority is not on this node. Ask on the node where `mao cluster init` was called, or"
     " put the copies of `cluster/authority.key` and `cluster/names` that you kept into this node's home."
@@ -46,7 +47,7 @@ def directory_of(config: Config) -> ClusterDirectory:
 
 @contextmanager
 def as_root(config: Config) -> Iterator[tuple[EtcdClient, Registry]]:
-    """Etcd and the registry in it, as somebody who may do everything there."""
+    """A client of etcd and the registry in it, as somebody who may do everything there."""
     directory = directory_of(config)
     directory.make_root()
     shown = {"registry.certificate": directory.root_certificate, "registry.key": directory.root_key}
@@ -153,38 +154,41 @@ def grant(config: Config, name: str, keys: Sequence[str]) -> None:
     from mao.etcd import users  # noqa: PLC0415  # as above
 
     with as_root(config) as (client, registry):
-        found = {key: registry.get(key) for key in keys}
-        for key, entry in found.items():
-            if not roles.is_grantable(key):
-                raise Denied(f"'{key}' is nothing that a node registers. Nothing was changed.")
-            if entry is not None and (owner := _owner(entry)).lower() != name.lower():
-                raise Denied(
-                    f"'{key}' was made by node '{owner}': only that node may change it, or one that is an"
-                    " administrator (`mao cluster secure --administrator`). Nothing was changed."
-                )
+        for key in keys:
+            _check_free(registry, name, key)
         mine = roles.role_of(str(directory_of(config).given(name).get("name", name)))
         others = {role: users.rights(client, role) for role in users.roles(client) if role.startswith(_NODES)}
         for key in keys:
             for role, rights in others.items():
                 if role != mine and (key, "") in rights:
                     users.disallow(client, role, key)
+            _check_free(registry, name, key)  # who had the right may have used it until now, and asks for it again
             users.allow(client, mine, roles.Right(key, prefix=False, write=True))
 
 
-_NODES = roles.role_of("")
+def _check_free(registry: Registry, name: str, key: str) -> None:
+    if not roles.is_grantable(key):
+        raise Denied(f"'{key}' is nothing that a node registers. Nothing was changed.")
+    entry = registry.get(key)
+    if entry is not None and (owner := _owner(entry)).lower() != name.lower():
+        raise Denied(
+            f"'{key}' was made by node '{owner}': only that node may change it, or one that is an"
+            " administrator (`mao cluster secure --administrator`). Nothing was changed."
+        )
 
 
 def let_go(client: EtcdClient, registry: Registry, name: str) -> None:
     """A node has no user any more; what it made stays, for an administrator to change."""
     from mao.etcd import users  # noqa: PLC0415  # as above
 
-    entry = registry.get(node_key(name))
-    if entry is not None:
-        registry.write(Edit(entry.key, None, entry.revision))
     for user in users.names(client):
         if user.lower() == name.lower():
             users.remove(client, user)
             users.remove_role(client, roles.role_of(user))
+    entry = registry.get(node_key(name))
+    if entry is not None:
+        with suppress(StaleRevision):  # its lease has ended
+            registry.write(Edit(entry.key, None, entry.revision))
 
 
 def revoke(config: Config, name: str) -> int:
@@ -205,6 +209,7 @@ def revoke(config: Config, name: str) -> int:
         if authority.of(registry) is None:
             raise Conflict("Every node can write everything in this cluster. Say `mao cluster secure` first.")
         _publish_revoked(directory, registry, given.get("serials", []))
+        directory.let_go(name, revoked=True)
         let_go(client, registry, given["name"])
     return len(given.get("serials", []))
 

@@ -11,7 +11,7 @@ from mao.agenda import Agenda
 from mao.catalogue import SCHEDULES, SLOTS, schedule_key, slots_below
 from mao.claiming import AGAIN, Looking, Remembered
 from mao.document import body_of
-from mao.errors import Denied, RegistryFull, RegistryUnavailable, StaleRevision
+from mao.errors import Denied, RegistryFull, RegistryUnavailable, RightMissing, StaleRevision
 from mao.ranking import live_nodes, ranked
 from mao.registry import Edit
 from mao.schedule import Schedule, ScheduleState, Slot
@@ -85,7 +85,7 @@ class Minder:
         with node.locked("schedule", schedule_id):
             try:
                 again = self._advanced(schedule_id, since)
-            except (RegistryUnavailable, RegistryFull) as error:
+            except (RegistryUnavailable, RegistryFull, RightMissing) as error:
                 log.info("schedule %s is looked at again: %s", schedule_id, error.detail)
                 again = node.clock() + AGAIN
             self._agenda.put(schedule_id, again)

@@ -86,6 +86,7 @@ def fulfil(config: Config, name: str, wished: Wish) -> list[Member]:
     with granting.as_root(config) as (client, registry):
         members = _fulfil(client, name, wished)
         if wished.what == "leave":
+            directory.let_go(name, revoked=False)
             granting.let_go(client, registry, name)
     return members
 
