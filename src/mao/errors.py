@@ -18,7 +18,9 @@
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
         ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed
-        └── NotSignedIn (401), TooManyAttempts (429)
+        └── NotSignedIn, TooManyAttempts
+
+HTTP has numbers of its own for `NotSignedIn` (401) and `TooManyAttempts` (429).
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """

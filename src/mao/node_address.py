@@ -40,7 +40,7 @@ class NodeAddress:
         try:
             self._host, self._port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
         except ValueError:
-            self._port = 0
+            self._host, self._port = "", 0
         if self._socket is not None and parts.path and not parts.netloc:
             self.url = f"unix:{self._socket}"
             return

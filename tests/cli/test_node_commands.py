@@ -65,6 +65,12 @@ def test_a_server_says_where_it_is_and_stops_at_a_signal(tmp_path: Path, number:
     again.communicate(timeout=PATIENCE)
 
 
+def test_a_node_that_all_could_reach_is_not_served(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    done = alone("serve", "--listen", "0.0.0.0:1", "--behind-proxy", MAO_NODE__HOME=home)
+    assert (done.returncode, "set server.hosts to the names" in done.stderr) == (2, True), done.stderr
+
+
 def test_the_founding_launcher_serves_a_node(tmp_path: Path) -> None:
     launcher = Path(__file__).parents[2] / "async_launcher.py"
     listen = f"127.0.0.1:{free_port()}"
