@@ -221,11 +221,13 @@ def end_left_over(home: Path) -> None:
     They first get the chance to take their locks away, also those at a remote on this machine.
     """
     give_up = time.monotonic() + _PATIENCE
-    for pid in marked(MARKER, str(home)):
+    left = marked(MARKER, str(home))
+    for pid in left:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
-    while marked(MARKER, str(home)) and time.monotonic() < give_up:
+    while left and time.monotonic() < give_up:
         time.sleep(_LOOK)
+        left = marked(MARKER, str(home))
     kill_marked(MARKER, str(home))
 
 
