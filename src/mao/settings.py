@@ -222,7 +222,7 @@ SETTINGS: dict[str, Setting] = {
         _paths,
         "",
         "Paths that every tool may read in the sandbox, beside the system's programs: interpreters in a home, as in"
-        " `~/.pyenv /srv/models`. Separated by blanks.",
+        " `~/.pyenv /opt/conda`. Separated by blanks.",
     ),
     "sandbox.writable_tools": Setting(
         _names, "", "Tools that may change their own files in the sandbox, and so what the next run of them does."

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mao.executor import Job
 
 PROBE_TIME = 10.0  # seconds
-PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store")
+PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 # Of /etc what programs need to run; not what tells of this machine's services, its keys or its users' passwords.
 SETTINGS = (
     *("alternatives", "bash.bashrc", "fonts", "gai.conf", "group", "host.conf", "hosts", "inputrc", "java*"),
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "machine-id", "magic", "mime.types"),
-    *("nsswitch.conf", "passwd", "profile", "profile.d", "protocols", "R", "resolv.conf", "services", "terminfo"),
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "magic", "mime.types"),
+    *("nsswitch.conf", "passwd", "protocols", "R", "resolv.conf", "services", "terminfo"),
     *("timezone", "ca-certificates", "crypto-policies", "ssl/certs", "ssl/openssl.cnf", "ssl/cert.pem"),
     *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf", "python3*", "ImageMagick-*"),
 )
