@@ -40,7 +40,7 @@ docs: .venv/.development
 	$(BIN)/python docs/generate.py
 
 benchmarks: .venv/.development
-	for name in end_to_end executors server publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in end_to_end confinement server publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 .venv/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MAO needs Python 3.11 or newer; give it: make PYTHON=python3.11")'

@@ -1,6 +1,6 @@
 """What it costs to run a tool in the sandbox: from the start of a job that does nothing to the record of its end.
 
-    python benchmarks/executors.py [--jobs N]
+    python benchmarks/confinement.py [--jobs N]
 
 The floor is bwrap itself, called with the options that jobs get; the same is measured without a sandbox, in turns.
 """
