@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mao.executor import Confinement, Job, Limits
 from mao.executors.process import ProcessExecutor
 from mao.executors.sandbox import SandboxExecutor
 from mao.local_node import choose_executor
@@ -21,22 +22,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-INSTALLER = """
+DENIED = """
 set -eu
+denied() {
+    if "$@" 2>/dev/null; then
+        echo "not denied: $*"
+        exit 1
+    fi
+}
+"""
+INSTALLER = f"""{DENIED}
 echo made >made
 mkdir -p "$HOME/lib"
 echo brought >"$HOME/lib/thing"
-! echo x 2>/dev/null >.git/config
-! cat "$(cat owner)/.ssh/id_ed25519" 2>/dev/null
+denied touch .git/config
+denied cat "$(cat owner)/.ssh/id_ed25519"
 """
-LOOK = """
-set -eu
+LOOK = f"""{DENIED}
 cat made "$HOME/lib/thing" >"$MAO_DATA_DIR/found"
-! echo x 2>/dev/null >made
-! echo x 2>/dev/null >"$HOME/lib/thing"
-! ls "$(cat owner)" 2>/dev/null
-! test -e "$(dirname "$MAO_DATA_DIR")/log"
-! (exec 3<>/dev/tcp/127.0.0.1/"$1") 2>/dev/null
+denied touch made
+denied touch "$HOME/lib/thing"
+denied ls "$(cat owner)"
+denied test -e "$(dirname "$MAO_DATA_DIR")/log"
+denied bash -c "exec 3<>/dev/tcp/127.0.0.1/$1"
 echo "secret: $(printf %s "$MAO_SECRET_KEY" | wc -c)"
 for line in /proc/[0-9]*/cmdline; do
     case "$(tr '\\0' ' ' <"$line")" in *"$MAO_SECRET_KEY"*) exit 1 ;; esac
@@ -64,7 +72,7 @@ def node(place: Path) -> Iterator[ServedNode]:
     owner = place / "owner"
     (owner / ".ssh").mkdir(parents=True)
     (owner / ".ssh" / "id_ed25519").write_text("key")
-    limits = {"MAO_SANDBOX__TEMPORARY": "5 MB", "MAO_SANDBOX__WRITABLE_TOOLS": "trusted"}
+    limits = {"MAO_SANDBOX__TEMPORARY": "5 MB", "MAO_SANDBOX__DISK": "25 MB", "MAO_SANDBOX__WRITABLE_TOOLS": "trusted"}
     node = ServedNode(place / "home", settings={"MAO_RUNS__EXECUTOR": "sandbox", "HOME": str(owner)} | limits)
     node.start()
     scripts = {"Look": LOOK, "Fill": FILL, "Wait": WAIT}
@@ -91,7 +99,7 @@ def test_a_run_sees_its_tool_and_writes_its_data_and_nothing_else(node: ServedNo
     run = node.ended(node.run("Look", str(node.port), "not-to-be-seen", tool="guest"))
     assert (run["state"], run["confined"]) == ("succeeded", "sandbox"), (run, log(node, run))
     assert published(place / "guest-data.git") == {"found": "made\nbrought"}
-    assert log(node, run).split("\n")[:-1] == ["secret: 14", str(-(-5_000_000 // 4096) * 4096)]
+    assert log(node, run).split() == ["secret:", "14", str(-(-5_000_000 // 4096) * 4096)]
 
 
 def test_a_run_that_passes_a_limit_of_its_definition_fails_and_publishes_nothing(node: ServedNode, place: Path) -> None:
@@ -101,6 +109,14 @@ def test_a_run_that_passes_a_limit_of_its_definition_fails_and_publishes_nothing
     assert run["reason"].startswith("it used more than it may, and was ended: disk: 20 MB at most (")
     assert run["publication"] is None
     assert published(place / "guest-data.git") == before
+
+
+def test_an_installer_that_passes_a_limit_of_the_node_fails(node: ServedNode, place: Path) -> None:
+    installer = "head -c 30000000 /dev/zero >big\n"
+    commit(place / "greedy", tool_files(bare(place / "greedy-data.git"), name="greedy", installer=installer))
+    attempt = node.install(place / "greedy", "greedy")["attempt"]
+    assert attempt["error"] == "installer-failed"
+    assert "used more than it may, and was ended: disk: 25 MB at most" in attempt["detail"]
 
 
 def test_a_tool_of_the_prototype_writes_its_data_directory_and_its_own_files_only_if_that_is_allowed(
@@ -177,6 +193,20 @@ except Unavailable as error:
     done = subprocess.run([*nested, sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("No sandbox can be made here: ")
     assert "docs/how-to/confine-tools.md" in done.stdout
+
+
+def test_an_older_bubblewrap_confines_by_the_options_that_it_has(tmp_path: Path) -> None:
+    need_sandbox()
+    executor = SandboxExecutor(tmp_path / "devices")
+    executor._options = ""
+    assert "without --disable-userns, without --size" in executor.describe()
+    limits = Limits(temporary=1_000_000)
+    job = Job(tmp_path, ("ls", "/home"), tmp_path, {}, None, 1000, confinement=Confinement(limits=limits))
+    options, separator, program = " ".join(executor.program(job)).partition(" --json-status-fd 100 -- ")
+    assert separator
+    done = subprocess.run([*options.split(), *program.split()], capture_output=True, text=True, check=False)
+    assert "cannot access '/home'" in done.stderr
+    executor.close()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crashing import STEPS
+from sandboxes import need_sandbox
 from support import ServedNode, bare, commit, eventually, git, processes_of, published, tool_files, trailers
 
 if TYPE_CHECKING:
@@ -155,12 +156,15 @@ def test_a_run_whose_supervisor_dies_with_the_server_is_lost_or_begun_again_but_
     _assert_tidy(node, remote)
 
 
+@pytest.mark.parametrize("executor", ["process", "sandbox"])
 def test_server_and_supervisor_killed_in_the_middle_of_a_run_leave_no_process_and_one_honest_state(
-    serve: Callable[..., ServedNode], tmp_path: Path, remote: Path
+    serve: Callable[..., ServedNode], tmp_path: Path, remote: Path, executor: str
 ) -> None:
+    if executor == "sandbox":
+        need_sandbox()
     script = 'setsid sleep 1000 &\nprintf part > "$MAO_DATA_DIR/part.txt"\nsleep 1000\n'
     commit(tmp_path / "remotes" / "probe", tool_files(remote, scripts={"Hang": script}))
-    node = serve()
+    node = serve(MAO_RUNS__EXECUTOR=executor)
     node.install(tmp_path / "remotes" / "probe")
     run = node.run("Hang")
     part = node.home / "runs" / run["id"] / "data" / "part.txt"

@@ -140,7 +140,7 @@ class LocalNode:
         self.mirror = Mirror(self.registry, lambda _: self._changed(), None if embedded else self.kept)
         closing.callback(self.mirror.close)
         self.executor, why = choose_executor(self.config, self.workspace)
-        if why:
+        if why and self.config["runs.executor"] == "auto":
             log.warning("Tools can touch all that the user of this node can. %s", why)
         closing.callback(self.executor.close)
         closing.callback(self.git.close)

@@ -136,7 +136,7 @@ SETTINGS: dict[str, Setting] = {
         texts.paths,
         "",
         "Paths that every tool may read in the sandbox, beside the system's programs: interpreters in a home, as in"
-        " `~/.pyenv /srv/models`. Separated by blanks.",
+        " `~/.pyenv /opt/conda`. Separated by blanks.",
     ),
     "sandbox.writable_tools": Setting(
         texts.names,

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from mao.executor import Job
 
 PROBE_TIME = 10.0  # seconds
-PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store")
+PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
 # Of /etc what programs need to run; not what tells of this machine's services, its keys or its users' passwords.
 SETTINGS = (
     *("alternatives", "bash.bashrc", "fonts", "gai.conf", "group", "host.conf", "hosts", "inputrc", "java*"),
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "machine-id", "magic", "mime.types"),
-    *("nsswitch.conf", "passwd", "profile", "profile.d", "protocols", "R", "resolv.conf", "services", "terminfo"),
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "magic", "mime.types"),
+    *("nsswitch.conf", "passwd", "protocols", "R", "resolv.conf", "services", "terminfo"),
     *("timezone", "ca-certificates", "crypto-policies", "ssl/certs", "ssl/openssl.cnf", "ssl/cert.pem"),
     *("pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf", "python3*", "ImageMagick-*"),
 )
@@ -50,7 +50,13 @@ class SandboxExecutor(SupervisedExecutor):
     def __init__(self, folder: Path, wake: Path | None = None) -> None:
         self._bwrap, self._options = _bubblewrap()
         self._devices = _own_devices(folder)
-        self._probe()
+        if self._probe():
+            self._options = self._options.replace("--disable-userns", "")  # a setuid bwrap has it, but does not do it
+            if fault := self._probe():
+                raise Unavailable(
+                    f"No sandbox can be made here: {fault}. Processes that are not root's must be allowed to make user"
+                    " namespaces: see 'When it does not work' in docs/how-to/confine-tools.md."
+                )
         super().__init__(wake)
 
     def describe(self) -> str:
@@ -61,19 +67,15 @@ class SandboxExecutor(SupervisedExecutor):
     def program(self, job: Job) -> tuple[str, ...]:
         return (*self._sandbox(job.confinement), "--json-status-fd", str(STATUS_FD), "--", *job.argv)
 
-    def _probe(self) -> None:
-        """Make a sandbox: whether the kernel, its security modules and a container allow that is not to be read off."""
+    def _probe(self) -> str:
+        """Make a sandbox; what kept it from that, which is not to be read off the kernel and what guards it."""
         argv = [*self._sandbox(Confinement(network=False)), "--", "/bin/sh", "-c", ":"]
         try:
             done = subprocess.run(argv, env={}, cwd="/", capture_output=True, timeout=PROBE_TIME, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unavailable(f"No sandbox can be made here: {error}.") from error
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().removeprefix(MESSAGE) or f"status {done.returncode}"
-            raise Unavailable(
-                f"No sandbox can be made here: {said}. Processes that are no root's must be allowed to make user"
-                " namespaces: see 'when it does not work' in docs/how-to/confine-tools.md."
-            )
+            return str(error)
+        said = done.stderr.decode(errors="replace").strip().removeprefix(MESSAGE)
+        return (said or f"bwrap ended with {done.returncode}") if done.returncode else ""
 
     def _sandbox(self, confinement: Confinement) -> Iterator[str]:
         """How bwrap is called. The environment is not in it: command lines are seen by everybody."""

@@ -92,6 +92,7 @@ class Supervisor:
         self.finish()
 
     def start(self) -> None:
+        self.watch.begin()
         # Between fork and exec it would be swallowed by a handler that is not the program's.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
         supervisor = os.getpid()
@@ -171,7 +172,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Stop all, then kill all: the stopped cannot fork and keep their places in the process table."""
-        if self.job["confined"] and self.status is None:
+        if self.job["confined"] and self.program and self.status is None:
             os.kill(self.program, signal.SIGKILL)  # then the kernel ends all that it has started
         stopped: set[int] = set()
         give_up, count = time.monotonic() + 1, -1

@@ -42,11 +42,16 @@ class Watch:
         most = self.limits["processes"]
         self.processes = None if most is None else most + spare
         self.groups = ControlGroups(job["groups"], {"memory": self.limits["memory"], "pids": self.processes})
-        self.before = self.disk() if self.limits["disk"] is not None else 0
+        self.before = 0
         self.seconds = 0.0
         """Of the processor, as last seen: what is killed all at once is waited for by nobody."""
         self.next_look = time.monotonic() + BETWEEN_LOOKS
         self.next_walk = time.monotonic() + BETWEEN_WALKS
+
+    def begin(self) -> None:
+        """See what is there before the program is started; in large folders it takes a while."""
+        if self.limits["disk"] is not None:
+            self.before = self.disk()
 
     def enter(self) -> None:
         """Put this process under the limits that the kernel keeps; what it becomes cannot leave them."""
