@@ -1,9 +1,12 @@
 # Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git. The tests
-# of large files need git-lfs, those of clusters etcd: without them they are skipped.
+# of large files need git-lfs, those of clusters etcd, those of the sandbox bubblewrap: without them they are skipped.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo demo-cluster test etcd check docs benchmarks clean
+# Each of the many processes of the tests would compile anew what it loads.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo demo-cluster test etcd bubblewrap check compiled docs benchmarks fuzz clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -11,7 +14,8 @@ demo: .venv/.runtime
 demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
-test: .venv/.development etcd check
+test: .venv/.development etcd bubblewrap
+	$(MAKE) --jobs=2 --output-sync=target check compiled
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 # Put where it may be: by root, where there is apt. What the tests use are processes of their own.
@@ -22,6 +26,13 @@ etcd:
 	  echo "etcd is not installed and cannot be by this user (Debian: apt install etcd-server etcd-client):" \
 	    "clusters cannot be made, and their tests are SKIPPED"
 
+bubblewrap:
+	@command -v bwrap >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update --quiet=2 && \
+	  apt-get install --yes --quiet=2 --no-install-recommends bubblewrap; } || \
+	  echo "bubblewrap is not installed and cannot be by this user (Debian: apt install bubblewrap):" \
+	    "tools are not confined, and the tests of the sandbox are SKIPPED"
+
 check: .venv/.development
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -29,11 +40,25 @@ check: .venv/.development
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
+# The tests as pytest wants them, made once for all its workers, while mypy has the other core. What is wrong with them,
+# pytest says when it runs them.
+compiled: .venv/.development
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null || true
+
 docs: .venv/.development
 	$(BIN)/python docs/generate.py
 
 benchmarks: .venv/.development
 	for name in end_to_end server publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+# What nobody has thought of, for as many seconds as wanted; a crash is left in a file beside the corpus.
+SECONDS ?= 3600
+fuzz: .venv/.development
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m pytest --hypothesis-profile=long --timeout=0 tests/test_definitions_at_random.py tests/web/test_every_operation.py
+	mkdir -p fuzz/new
+	PYTHONPATH=tests $(BIN)/python fuzz/definition.py -dict=fuzz/definition.dict -max_len=8192 -timeout=20 \
+	  -rss_limit_mb=2000 -max_total_time=$(SECONDS) -artifact_prefix=fuzz/ fuzz/new fuzz/corpus
 
 .venv/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MAO needs Python 3.11 or newer; give it: make PYTHON=python3.11")'

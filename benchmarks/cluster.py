@@ -90,8 +90,8 @@ def resident(pid: int) -> float:
 
 def lists(work: Path, cluster: EtcdCluster, options: argparse.Namespace) -> None:
     one = served(work, cluster, "lists").start()
-    names = listed(one.port, "/regtools", options.requests)
-    page = listed(one.port, "/api/v1/tools?page_size=50", options.requests)
+    names = listed(one, "/regtools", options.requests)
+    page = listed(one, "/api/v1/tools?page_size=50", options.requests)
     one.stop()
     print(f"names of {options.tools[0]:,} tools   {names}")
     goal("names over a bare server", names.ratio, NAMES)
@@ -104,7 +104,7 @@ def enter(node: LocalNode, tool: Tool) -> list[Edit]:
 
     def registration(look: Look) -> list[Edit]:
         assert look(tool_key(tool.name)) is None
-        return [registering._joined(look, tool), registering._edit(None, tool)]  # noqa: SLF001  # none but these
+        return [*registering._joined(look, tool), registering._edit(None, tool)]  # noqa: SLF001  # none but these
 
     return agreeing.written(node, registration)
 
@@ -187,7 +187,7 @@ def seen_by_http(closing: ExitStack, work: Path, cluster: EtcdCluster) -> Callab
     """Returns when the first page of another node, in a process of its own, shows a key: it is asked all the time."""
     beta = served(work, cluster, "shows").start()
     closing.callback(beta.stop)
-    connection = Connection(beta.port)
+    connection = Connection(beta.port, beta.token("read"))
 
     def wait(key: str) -> None:
         name = f'"{key.removeprefix(TOOLS)}"'.encode()

@@ -17,6 +17,8 @@ from support import eventually, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from support import ServedNode
+
 BARE = """
 import sys, uvicorn
 body = open(sys.argv[2], "rb").read()
@@ -30,15 +32,16 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False, h
 
 
 class Connection:
-    """A kept connection to a server on loopback."""
+    """A kept connection to a server on loopback, with a token if it wants one."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str = "") -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str) -> tuple[float, bytes]:
         """Seconds that it took, and the body."""
         begun = time.perf_counter()
-        self._connection.request("GET", path)
+        self._connection.request("GET", path, headers=self._headers)
         body = self._connection.getresponse().read()
         return time.perf_counter() - begun, body
 
@@ -78,9 +81,9 @@ class Pairs:
         return f"floor {self.floor * 1000:6.2f} ms   own {self.own * 1000:6.2f} ms   ratio {self.ratio:.2f}"
 
 
-def listed(port: int, path: str, requests: int) -> Pairs:
-    """A list of the node at `port`, and of a bare server that sends the same bytes."""
-    own = Connection(port)
+def listed(node: ServedNode, path: str, requests: int) -> Pairs:
+    """A list of `node`, and of a bare server that sends the same bytes."""
+    own = Connection(node.port, node.token("read"))
     _, body = own.get(path)
     with bare_server(body) as bare:
         floor = Connection(bare)

@@ -66,7 +66,7 @@ def prepare(home: Path, tools: int) -> None:
 
 
 def p99(node: ServedNode, requests: int) -> float:
-    connection = Connection(node.port)
+    connection = Connection(node.port, node.token("read"))
     return statistics.quantiles([connection.get("/api/v1/tools")[0] for _ in range(requests)], n=100)[98] * 1000
 
 
@@ -120,10 +120,10 @@ def main() -> None:
         small.stop()
         prepare(work / "large", arguments.tools)
         large = ServedNode(work / "large", fresh=True).start()
-        print(f"names of {arguments.tools:,} tools             {listed(large.port, '/regtools', arguments.requests)}")
+        print(f"names of {arguments.tools:,} tools             {listed(large, '/regtools', arguments.requests)}")
         page, helped = "/api/v1/tools?page_size=50", "/api/v1/installations/tool-000050/help"
-        print(f"page of 50                          {listed(large.port, page, arguments.requests)}")
-        print(f"help, 100 installed                 {listed(large.port, helped, arguments.requests)}")
+        print(f"page of 50                          {listed(large, page, arguments.requests)}")
+        print(f"help, 100 installed                 {listed(large, helped, arguments.requests)}")
         memory = psutil.Process(large.process.pid if large.process else 0).memory_info().rss / 1e6
         print(f"resident memory, {arguments.tools:,} tools      {memory:.0f} MB")
         large.stop()

@@ -115,8 +115,9 @@ The variable of a secret may have `_FILE` at its end, and name a file that holds
 """
 
 _MORE_VARIABLES = """
-The command line reads three more variables: `MAO_URL`, the address of the node to ask, where that is not the one of
-`server.listen`; `MAO_DEBUG`, which shows the traceback of a bug; and `NO_COLOR`.
+The command line reads more variables: `MAO_URL`, the address of the node to ask, where that is not the one in
+`node.home`; `MAO_TOKEN`, the token to send there, or `MAO_TOKEN_FILE`, a file that holds it; `MAO_CA`, a file with the
+certificate authority (PEM) to trust there; `MAO_DEBUG`, which shows the traceback of a bug; and `NO_COLOR`.
 """
 
 

@@ -7,11 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from mao.web.app import create
+from mao.web.callers import Entrance
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
 
 _HEAD = """# The HTTP API
+
+Every request needs a token, as `Authorization: Bearer TOKEN`, but at the socket in the node's home
+([Let others in](../how-to/let-others-in.md)), and `/healthz` and `/readyz`.
 
 A node describes its API at `/api/v1/openapi.json` (OpenAPI 3.1), with a page of it at `/docs`. Bodies are JSON; times
 are UTC with `Z`. Lists take `page_size` (50; at most 500) and `page_token`. What takes long answers 202 with a
@@ -28,6 +32,7 @@ _GROUPS = {
     "runs": "Runs",
     "schedules": "Schedules and their slots",
     "events": "Changes as they come",
+    "access": "Who may ask",
     "founding": "The endpoints of the prototype",
     "operations": "For operators",
 }
@@ -35,7 +40,7 @@ _GROUPS = {
 
 def openapi() -> dict[str, Any]:
     """The description of the API; it needs no node."""
-    return create(cast("LocalNode", None)).openapi()
+    return create(cast("LocalNode", None), Entrance(None, frozenset())).openapi()
 
 
 def http_api() -> str:

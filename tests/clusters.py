@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from etcd_cluster import EtcdCluster
-from mao.catalogue import DATASETS, NODES, TOOLS
+from mao.catalogue import DATASETS, HEADS, NODES, TOOLS
 from mao.mirror import PREFIX
 from namespaces import Cut, Loopback, Namespaces
 from support import WRITE, ServedNode, bare, commit, eventually, git, tool_files, trailers
@@ -175,10 +175,13 @@ class Cluster:
     def held(self) -> dict[str, Held]:
         """What etcd holds; a linearizable read."""
         listed = json.loads(self.etcd.etcdctl("get", "--prefix", PREFIX, "--write-out=json"))
-        return {
+        held = {
             base64.b64decode(kv["key"]).decode(): Held(json.loads(base64.b64decode(kv["value"])), kv["mod_revision"])
             for kv in listed.get("kvs", [])
         }
+        for key in [key for key in held if key.startswith(HEADS)]:  # datasets are shown with what is told of them
+            held[key.replace(HEADS, DATASETS, 1)].value.update(held.pop(key).value)
+        return held
 
     def revision(self) -> int:
         """Of etcd, now."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("unhurried"), max_examples=1_500)
 hypothesis.settings.load_profile("unhurried")
 
 
@@ -50,7 +51,7 @@ def tool(tmp_path: Path, remote: Path) -> Path:
 
 def settings(home: Path, **more: str) -> config.Config:
     """The settings of a node for tests: quick to try again, and nothing of this machine's own."""
-    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
+    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1", "runs.executor": "process"}
     return config.load({"HOME": str(home.parent)}, flags | more)
 
 
@@ -96,7 +97,8 @@ def small_disk() -> Iterator[Callable[[Path, int], None]]:
 def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
     """Three members of etcd that many tests share; each begins with `empty`, and harms no member."""
     need_etcd()
-    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd")).start()
+    calm = ("--heartbeat-interval=200", "--election-timeout=1000")  # nobody waits for an election of these
+    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"), flags=calm).start()
     yield cluster
     cluster.stop()
 

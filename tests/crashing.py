@@ -89,6 +89,8 @@ STEPS_OF_CLUSTERS: dict[str, tuple[str, str, str]] = {
     "init: certificate signed": ("after", "mao.cluster_directory", "ClusterDirectory.sign"),
     "init: configured": ("after", "mao.etcd_member", "EtcdMember.configure"),
     "init: started": ("after", "mao.etcd_member", "EtcdMember.start"),
+    "init: roles made": ("before", "mao.etcd.users", "ask_for_users"),
+    "init: secured": ("after", "mao.granting", "secure"),
     "init: moved": ("after", "mao.moving", "bring"),
     "init: settled": ("before", "mao.moving", "forget"),
     "join: authority known": ("after", "mao.admission", "authority"),
@@ -138,7 +140,7 @@ STEPS_OF_SECRETS: dict[str, tuple[str, str, str]] = {
     "secret: to be kept": ("before", "mao.unveiling", "keep"),
     "secret: kept": ("after", "mao.unveiling", "keep"),
     "secret: start recorded": ("before", "mao.running", "_launch"),
-    "secret: job written": ("after", "mao.executors.process", "_write_job"),
+    "secret: job written": ("after", "mao.executors.process", "ProcessExecutor._write_job"),
     "secret: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
     "secret: run ended": ("before", "mao.ending", "record"),
     "secret: set aside": ("after", "mao.ending", "_set_aside"),
@@ -190,7 +192,7 @@ def begin(args: Sequence[str]) -> None:
         main(args[1:])
     from mao.web.server import serve  # noqa: PLC0415  # the command line does not load it
 
-    serve(config.load(), lambda _: None)
+    serve(config.load(), lambda *_: None)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ It has loaded what they need. It has one thread, and no connection of grpc, as n
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -15,6 +16,7 @@ import pkgutil
 import selectors
 import socket
 import sys
+import threading
 from pathlib import Path
 
 import mao.cli
@@ -130,5 +132,24 @@ def _become(what: Process, out: int, err: int, network: int) -> list[str]:
     return what.args
 
 
+def _be(args: list[str]) -> None:
+    """Do what was asked for, and end as the interpreter does; but without taking apart what is there of all modules.
+
+    That would copy the pages that are shared, and takes longer than most commands.
+    """
+    status = None
+    try:
+        begin(args)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code
+    threading._shutdown()  # type: ignore[attr-defined]  # the interpreter waits so for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status or 0)
+
+
 if __name__ == "__main__":
-    begin(_Forking(socket.socket(fileno=int(sys.argv[1]))).until_forked())
+    _be(_Forking(socket.socket(fileno=int(sys.argv[1]))).until_forked())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,8 @@ from mao import config
 from mao.catalogue import DATASETS, TOOLS
 from mao.daemon import Daemon
 from mao.local_node import LocalNode, opened
-from mao.web.server import Server, listen
+from mao.web.listening import doors
+from mao.web.server import Server
 from support import PATIENCE, ServedNode
 
 if TYPE_CHECKING:
@@ -40,19 +40,18 @@ class Serving(ServedNode):
 def serving(home: Path, **more: str) -> Iterator[Serving]:
     """Serve the node in `home`; `more` are settings (`runs__limit="2"`)."""
     flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
-    flags |= {name.replace("__", "."): value for name, value in more.items()}
+    flags |= {"server.listen": "127.0.0.1:0"} | {name.replace("__", "."): value for name, value in more.items()}
     settings = config.load({"HOME": str(home.parent)}, flags)
-    others = settings["cluster.listen"]
     with ExitStack() as closing:
         node = closing.enter_context(opened(settings))
-        listening = closing.enter_context(listen("127.0.0.1", 0))
-        peers = closing.enter_context(listen(others[0], others[1], "cluster.listen")) if others else None
-        server, daemon = Server(node, peers), Daemon(node)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        at, entrance = doors(settings, closing)
+        server, daemon = Server(node, at, entrance), Daemon(node)
+        thread = threading.Thread(target=server.run)
         daemon.start()
         thread.start()
         try:
-            yield Serving(home, settings.node, port=listening.getsockname()[1], node=node, server=server)
+            port = at[1].socket.getsockname()[1] if settings.listen else 0
+            yield Serving(home, settings.node, port=port, node=node, server=server)
         finally:
             server.should_exit = True
             thread.join()
@@ -70,7 +69,7 @@ class SentEvent:
 
 def follow(node: ServedNode, path: str, last: str | None = None) -> Iterator[SentEvent]:
     """The events of a stream, until it ends or the iterator is closed."""
-    connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE)
+    connection = node.connection(PATIENCE)
     try:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last is not None else {})
         connection.request("GET", f"/api/v1{path}", headers=headers)

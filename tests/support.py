@@ -14,10 +14,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psutil
 
 from forking import Forked, Process, origin
+from mao.node_address import NodeAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -209,6 +211,7 @@ class ServedNode:
                 "MAO_NODE__HOME": str(self.home),
                 "MAO_NODE__NAME": self.name,
                 "MAO_SERVER__LISTEN": f"127.0.0.1:{self.port}",
+                "MAO_RUNS__EXECUTOR": "process",  # tools of tests tell by files beside their data how far they are
                 "MAO_PUBLISHING__FIRST_PAUSE": "0.2",
                 "MAO_PUBLISHING__LONGEST_PAUSE": "1",
                 **self.settings,
@@ -260,11 +263,50 @@ class ServedNode:
             self.process.terminate()
             self.process.wait(timeout=PATIENCE)
 
-    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+    @property
+    def url(self) -> str:
+        """Where its owner asks."""
+        return f"unix:{self.home / 'socket'}"
+
+    def connection(self, timeout: float = 90) -> http.client.HTTPConnection:
+        """A connection to the socket in its home."""
+        return NodeAddress(self.url).connection(timeout)
+
+    def token(self, scope: str, *tools: str, name: str | None = None, **more: Any) -> str:
+        """The text of a new token."""
+        body = {"name": name or f"test-{uuid4()}", "scope": scope, "tools": list(tools) or None, **more}
+        text: str = self.api("POST", "/tokens", body)["token"]
+        return text
+
+    def over_tcp(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        token: str | None = None,
+    ) -> Reply:
+        """What it answers at its port, to the owner of a token or to nobody."""
+        given = {"Authorization": f"Bearer {token}"} if token else {}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
+        return self._asked(connection, method, path, body, given | dict(headers or {}))
+
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """What it answers its owner."""
+        return self._asked(self.connection(), method, path, body, headers or {})
+
+    def _asked(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str],
+    ) -> Reply:
         try:
             data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-            sent = ({"Content-Type": "application/json"} if data is not None else {}) | dict(headers or {})
+            sent = ({"Content-Type": "application/json"} if data is not None else {}) | dict(headers)
             connection.request(method, path, data, sent)
             answer = connection.getresponse()
             return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())

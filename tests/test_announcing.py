@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keys import put
 from mao import announcing, registering
 from mao.bare_cache import Tip
-from mao.catalogue import Dataset, dataset_key
+from mao.catalogue import Dataset, head_edit
 from mao.daemon import Daemon
 from mao.errors import OutsideFailed
 from mao.kept_mirror import Head
@@ -31,11 +30,9 @@ def dataset(node: LocalNode, remote: Path) -> Dataset:
 
 def told_by_another(node: LocalNode, head: str | None, seconds: float) -> None:
     """Another node tells of `head`, so many seconds from now."""
-    entry = node.registry.get(dataset_key("data"))
-    assert entry is not None
     moment = now() + timedelta(seconds=seconds)
-    dataset = Dataset.model_validate_json(entry.value).model_copy(update={"head": head, "updated_at": moment})
-    node.mirror.catch_up(put(node.registry, entry.key, dataset.model_dump_json().encode(), if_revision=entry.revision))
+    edit = head_edit(node.registry.get, "data", head=head, updated_at=moment)
+    node.mirror.catch_up(node.registry.write(edit))
 
 
 def published(remote: Path, text: str) -> str:
@@ -111,8 +108,9 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
 def test_a_head_that_the_registry_does_not_take_is_tried_again_and_told_of_in_the_log_once(
     node: LocalNode, remote: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    registering.register_dataset(node, "data", str(remote), "x" * (LARGEST_WRITE - 400))
-    told_by_another(node, None, 0)
+    registering.register_dataset(node, "data", str(remote))
+    large = head_edit(node.registry.get, "data", weather="x" * (LARGEST_WRITE - 200))
+    node.mirror.catch_up(node.registry.write(large))
     node.kept.remember("data", Head(MINE * 8, None, now()))
     daemon = Daemon(node)
     daemon.start()

@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mao.arguments import Argument, ResolvedArguments, resolve
+from mao.arguments import MAX_PATTERNS, Argument, ResolvedArguments, pattern_size, resolve
 from mao.definition import Command
 from mao.errors import BadArguments
 
@@ -113,6 +113,57 @@ def test_a_pattern_made_to_take_for_ever_takes_no_time() -> None:
 def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
     with pytest.raises(ValidationError, match="regular expression"):
         argument(Pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [
+        ("", 1),
+        ("abc", 3),
+        ("a{3}", 3 * 1),
+        ("a{1,3}?b", 3 * 1 + 1 + 1),
+        ("(ab){10}", 10 * (1 + 2)),
+        ("((ab){10}c){3}", 3 * (1 + 10 * (1 + 2) + 1)),
+        (r"\w+{20}", 20 * 100 + 1),
+        (r"\pL{20}", 20 * 100),
+        (r"\p{Greek}{20}", 20 * 100),
+        (r"\x{41}{20}", 20),
+        (r"\{20}", 1 + 2 + 1),
+        (r"[^\w(){9}]{20}", 20 * (20 + 100 + 3)),
+        (r"[a[\d]]{2}", 2 * (10 + 1 + 10 + 50)),
+        (r"(?x)a {20} #{3}", 20 * 3 * (3 + 1 + 20 + 1 + 3)),
+    ],
+)
+def test_a_pattern_is_as_large_as_what_it_repeats(pattern: str, size: int) -> None:
+    assert pattern_size(pattern) == size
+
+
+repeated = st.sampled_from(
+    ["a", "é", ".", "[a-z]", "[^a]", r"\d", r"\D", r"\s", r"\S", r"\w", r"\W", r"\pL", r"\p{Greek}"]
+)
+patterns = st.recursive(
+    repeated,
+    lambda inner: st.one_of(
+        st.builds("(?:{}){{{}}}".format, inner, st.integers(0, 300)),
+        st.builds("{}|{}".format, inner, inner),
+        st.builds("({})*{}".format, inner, inner),
+        st.builds("[{}]{{0,{}}}".format, repeated.filter(lambda one: one != "."), st.integers(0, 300)),
+    ),
+    max_leaves=6,
+)
+
+
+@given(patterns)
+@settings(max_examples=50)
+def test_no_pattern_that_fits_a_definition_takes_ten_megabytes(pattern: str) -> None:
+    if pattern_size(pattern) <= MAX_PATTERNS:
+        argument(Pattern=pattern)  # Rust's engine has that limit, of its own
+
+
+def test_a_text_is_not_compared_with_a_pattern_that_is_too_large_for_it() -> None:
+    large = argument(Pattern=".*(?:a{0,1000}){9}b")
+    assert "must match" in only_message([large], ["a" * 100])
+    assert "must not be longer than 110 characters, as its pattern is large" in only_message([large], ["a" * 111])
 
 
 def test_defaults_fill_in() -> None:

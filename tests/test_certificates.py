@@ -13,7 +13,7 @@ from cryptography import x509
 from mao import certificates
 from mao.errors import BadBody, BadName
 from mao.values import now
-from mao.web.server import listen
+from mao.web.listening import listen
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -76,7 +76,7 @@ def own_node(tmp_path: Path) -> Iterator[ServedNode]:
 
 
 def client_of(node: ServedNode, patience: float = 60.0) -> Client:
-    return Client(f"http://127.0.0.1:{node.port}", patience=patience)
+    return Client(node.url, patience=patience)
 
 
 @contextmanager
@@ -172,7 +172,10 @@ def test_a_node_that_hangs_is_not_waited_for_without_end() -> None:
             client.get("/tools")
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1", "ftp://a", "http://a:x", "http://a/b", "http://", "http://a?b"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://", "ftp://a", "unix:", "unix://h/a", "http://a:0", "http://a:x", "http://a/b", "http://", "http://a?b"],
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(BadSetting):
         Client(url)
@@ -289,7 +292,7 @@ def test_events_of_the_whole_node_can_be_followed(node: ServedNode) -> None:
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_what_is_followed_or_waited_for_survives_a_restart(own_node: ServedNode, tmp_path: Path, end: str) -> None:
     told: list[str] = []
-    client = Client(f"http://127.0.0.1:{own_node.port}", tell=told.append)
+    client = Client(own_node.url, tell=told.append)
     gate = tmp_path / "gate"
     gate.mkdir()
     run = client.post("/runs", {"tool": "probe", "command": "Gate", "arguments": [str(gate)]})

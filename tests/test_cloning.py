@@ -8,7 +8,7 @@ import pytest
 
 from keys import put
 from mao import cloning
-from mao.git import MARKER
+from mao.git_environment import MARKER
 from mao.processes import marked
 from remotes import http_remotes
 from serving import Serving, hanging_server, serving

@@ -8,7 +8,6 @@ import signal
 import ssl
 import subprocess
 import threading
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,85 +15,15 @@ import pytest
 
 from crashing import STEPS_OF_CLUSTERS
 from etcd_cluster import need_etcd
-from forking import Process, origin
 from mao import certificates
-from mao.cluster_directory import ClusterDirectory
-from mao.web.server import listen
-from support import PATIENCE, ServedNode, bare, commit, eventually, free_port, tool_files
+from mao.web.listening import listen
+from sites import Site, tool_at
+from support import ServedNode, eventually, free_port
 from wrong_clock import wrong_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-@dataclass
-class Site:
-    """A node on a machine of its own, as far as ports make one."""
-
-    node: ServedNode
-    ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(3)])
-
-    @property
-    def directory(self) -> ClusterDirectory:
-        return ClusterDirectory(self.node.home)
-
-    @property
-    def place(self) -> list[str]:
-        etcd, peer, cluster = map(str, self.ports)
-        return ["--address", "127.0.0.1", "--etcd-port", etcd, "--peer-port", peer, "--cluster-port", cluster]
-
-    def mao(self, *args: str, crash_at: str = "never", **environment: str) -> subprocess.CompletedProcess[str]:
-        """The command line, which kills itself at a step."""
-        self.node.home.parent.mkdir(parents=True, exist_ok=True)
-        settings = self.node.environment() | environment
-        return origin().run(Process([crash_at, *args], settings, str(self.node.home.parent)), PATIENCE * 3)
-
-    def ok(self, *args: str) -> subprocess.CompletedProcess[str]:
-        done = self.mao(*args)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
-
-    def refused(self, *args: str, words: str, status: int = 4, **environment: str) -> None:
-        done = self.mao(*args, **environment)
-        assert (done.returncode, words in done.stderr) == (status, True), done.stderr
-
-    def init(self) -> str:
-        """Begin a cluster, and serve; an invitation."""
-        printed = self.ok("cluster", "init", *self.place).stdout
-        self.node.start()
-        return printed.split()[-1]
-
-    def invitation(self, *args: str) -> str:
-        return self.ok("cluster", "invite", *args).stdout.strip()
-
-    def join(self, invitation: str, *args: str, serve: bool = True) -> str:
-        """Join, and serve; what was said."""
-        said = self.ok("cluster", "join", invitation, *self.place, *args).stderr
-        if serve:
-            self.node.start()
-        return said
-
-    def leave(self, *args: str) -> str:
-        self.node.stop()
-        return self.ok("cluster", "leave", *args).stderr
-
-    def status(self) -> Any:
-        return json.loads(self.ok("cluster", "status", "-o", "json").stdout)
-
-    def names(self) -> list[str]:
-        return sorted(
-            item["name"] for kind in ("tools", "datasets") for item in self.node.api("GET", f"/{kind}")["items"]
-        )
-
-    def lists(self, names: list[str]) -> bool:
-        return self.names() == names
-
-    def kill_member(self) -> None:
-        pid = self.directory.member.pid()
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not self.directory.member.is_alive())
 
 
 @pytest.fixture
@@ -112,13 +41,6 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         one.node.stop()
     for one in made:
         one.directory.member.stop()
-
-
-def tool_at(tmp_path: Path, name: str, where: str = "") -> Path:
-    """A repository of a tool with a dataset of its own."""
-    repository = tmp_path / f"repositories{where}" / name
-    commit(repository, tool_files(bare(tmp_path / f"remotes{where}" / f"{name}.git"), name=name))
-    return repository
 
 
 def settled(site: Site, members: int) -> Any:
@@ -444,7 +366,7 @@ def test_a_member_that_was_removed_is_not_started_again_and_said_so(site: Callab
         f"--{flag}={path}"
         for flag, path in zip(
             ("cacert", "cert", "key"),
-            (alpha.directory.authority, alpha.directory.certificate, alpha.directory.key),
+            (alpha.directory.authority, alpha.directory.root_certificate, alpha.directory.root_key),
             strict=True,
         )
     ]

@@ -75,8 +75,9 @@ def test_values_of_every_kind_can_stand_in_a_file(tmp_path: Path) -> None:
     [
         *(("node.name", text) for text in ("", "a/b", "con", "x" * 101)),
         *(("node.home", text) for text in ("", "~nobody-of-that-name/mao")),
-        *(("server.listen", text) for text in ("", "8080", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1")),
-        *(("server.listen", text) for text in ("0.0.0.0:8080", "example.org:80", ":8080", "127.0.0.1:\u00b2")),
+        *(("server.listen", text) for text in ("8080", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1")),
+        *(("server.listen", text) for text in (":8080", "127.0.0.1:\u00b2", "a b:80")),
+        *(("server.hosts", text) for text in ("https://example.org", "example.org:80", "a/b", "*")),
         ("registry.url", "etcd://127.0.0.1"),
         *(("runs.limit", text) for text in ("0", "-1", "1.5", "many", "", "\u00b2")),
         *(("runs.log_limit", text) for text in ("", "10 XB", "MB", "-1 MB", "1.5 MB", "10 MB MB")),
@@ -93,9 +94,9 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(tmp_path: Path, name: 
 
 @pytest.mark.parametrize(
     ("text", "listen"),
-    [("[::1]:9", ("::1", 9)), ("localhost:0", ("localhost", 0)), ("127.0.0.1:80", ("127.0.0.1", 80))],
+    [("[::1]:9", ("::1", 9)), ("localhost:0", ("localhost", 0)), ("0.0.0.0:80", ("0.0.0.0", 80)), ("", None)],  # noqa: S104  # it only reads
 )
-def test_a_loopback_address_can_be_listened_on(tmp_path: Path, text: str, listen: tuple[str, int]) -> None:
+def test_an_address_can_be_listened_on_or_none(tmp_path: Path, text: str, listen: tuple[str, int] | None) -> None:
     assert load(environment(tmp_path), {"server.listen": text}).listen == listen
 
 

@@ -16,7 +16,8 @@ from mao.data_directory import DataFile, publishable
 from mao.dataset_cache import DatasetCache, Update
 from mao.errors import GitFailed, OutsideFailed, PathClash, RemoteRefused
 from mao.fast_import import Addition, Author, Existing, Placement
-from mao.git import MARKER, Git
+from mao.git import Git
+from mao.git_environment import MARKER
 from mao.processes import kill_marked
 from mao.workspace import remove_tree
 from support import bare, commit, git, published

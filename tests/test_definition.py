@@ -179,3 +179,13 @@ def parts(part: type[Part]) -> set[type[Part]]:
 
 def test_every_part_is_frozen_and_knows_no_other_keys() -> None:
     assert all(part.model_config["frozen"] and part.model_config["extra"] == "forbid" for part in parts(Part))
+
+
+def test_the_patterns_of_a_definition_may_be_only_so_large_in_all() -> None:
+    # Each alone could be used; a file of 50 kB would have gigabytes made of them, for many minutes.
+    commands = [
+        COMMAND | {"Name": f"c{number}", "Arguments": [{"Name": "a", "Pattern": rf"\w{{50}}{number}"}]}
+        for number in range(4)
+    ]
+    made(Commands=commands[:3])
+    assert "patterns that are too large in all" in message(Commands=commands)

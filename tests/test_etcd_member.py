@@ -41,7 +41,15 @@ def member(tmp_path: Path) -> Iterator[Callable[[str], EtcdMember]]:
         signed = certificates.sign(
             ca_key, ca, certificates.request(key, name), name=name, hosts=["127.0.0.1", "localhost"]
         )
-        identity = Identity(home / "ca.pem", home / "node.pem", home / "node.key")
+        identity = Identity(
+            home / "ca.pem",
+            home / "node.pem",
+            home / "node.key",
+            home / "member.pem",
+            home / "member.key",
+            certificates.MEMBER_HOST,
+            home / "revoked.crl",
+        )
         for path, content in zip(
             (identity.authority, identity.certificate, identity.key), (ca, signed, key), strict=True
         ):

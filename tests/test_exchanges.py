@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mao.errors import DiskFull, MaoError, RemoteRefused, RemoteUnreachable
-from mao.git import MARKER, Git, failure, fetchable
+from mao.git import Git, failure, fetchable
+from mao.git_environment import MARKER
 from mao.processes import marked
 from remotes import http_remotes, silent, ssh_host
 from support import PATIENCE, bare, commit, eventually, fill, free_port, git

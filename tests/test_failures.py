@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mao.errors import Conflict, DiskFull, OutsideFailed, RegistryUnavailable
-from mao.failures import FAILURES, Failure, classify, known, pause, spread
-from mao.retry import RATE_LIMITED
+from mao.failures import FAILURES, classify, known, pause, spread
+from mao.retry import RATE_LIMITED, Failure
 
 PAGE = (Path(__file__).parent.parent / "docs/reference/failures.md").read_text("utf-8")
 FIRST, LONGEST = 5.0, 3600.0  # as they are if nobody sets them

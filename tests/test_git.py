@@ -3,8 +3,10 @@ from __future__ import annotations
 import contextlib
 import http.server
 import os
+import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,9 +14,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mao.errors import DiskFull, GitFailed, MaoError, OutsideFailed, RemoteRefused, RemoteUnreachable, Stopping
+from mao.certificates import authority
+from mao.errors import (
+    DiskFull,
+    GitFailed,
+    MaoError,
+    OutsideFailed,
+    RemoteRefused,
+    RemoteUnreachable,
+    RepositoryTooLarge,
+    Stopping,
+)
+from mao.exchange import MOST_WORDS
 from mao.failures import FAILURES, classify
-from mao.git import MARKER, Git, Output, end_left_over, failure, fetchable
+from mao.git import Git, Output, end_left_over, failure, fetchable
+from mao.git_environment import MARKER
 from mao.processes import marked
 from support import GIT_ENVIRONMENT, bare, commit, eventually, free_port, git
 
@@ -59,6 +73,14 @@ def work(tmp_path: Path, seed: Path) -> Path:
     return repository
 
 
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate that nobody knows."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(b"".join(authority("somebody")))
+    return path
+
+
 def hook(remote: Path, name: str, script: str) -> None:
     path = remote / "hooks" / name
     path.parent.mkdir(exist_ok=True)
@@ -78,20 +100,26 @@ def of(error: MaoError) -> tuple[str, type[MaoError]]:
 
 
 @contextlib.contextmanager
-def answering(status: int) -> Iterator[int]:
-    """The port of a server that gives every request this answer."""
+def answering(status: int, to: str = "", certificate: Path | None = None) -> Iterator[int]:
+    """The port of a server that gives every request this answer, with another address if one is given."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("WWW-Authenticate", 'Basic realm="x"')
             self.send_header("Content-Length", "0")
+            if to:
+                self.send_header("Location", to)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server.server_address[1]
@@ -422,3 +450,52 @@ def test_much_input_and_output_pass_at_the_same_time(caller: Git, work: Path) ->
     blob = git("rev-parse", "HEAD:second", cwd=work)
     out = caller.run("cat-file", "--batch", cwd=work, given=f"{blob}\n".encode() * 20_000)
     assert out == f"{blob} blob 1\n2\n".encode() * 20_000
+
+
+def test_what_could_move_the_cursor_is_taken_out_of_the_words_of_a_remote() -> None:
+    words = "remote: \x1b[2J\x1b]0;title\x07a\x1bcb\x00\x9b31mc \u202ed\u2066\x7f\rremote: 5%\r\nfatal: \tend\x1b"
+    error = failure(Output(128, b"", words), ("fetch",))
+    assert error.detail == "git fetch: remote: ab31mc d\nremote: 5%\nfatal: \tend"
+
+
+def test_a_remote_does_not_lead_to_another_transport(
+    caller: Git, work: Path, remote: Path, tmp_path: Path, tls: Path
+) -> None:
+    caller.allow_http = False
+    for to in (f"file://{remote}", "ftp://127.0.0.1/x", f"http://127.0.0.1:{free_port()}/data.git", "gopher://x/"):
+        with answering(302, to, tls) as port:
+            url = f"https://127.0.0.1:{port}/data.git"
+            output = caller.attempt("-c", "http.sslVerify=false", "ls-remote", "--", url, cwd=work)
+        assert output.status != 0
+        assert f'Protocol "{to.partition(":")[0]}" ' in output.err, output.err
+    for url in (f"ext::touch {tmp_path}/ran", "http://127.0.0.1/x", "git://127.0.0.1/x", f"fd::{remote}"):
+        output = caller.attempt("ls-remote", "--", url, cwd=work)
+        assert "not allowed" in output.err, output.err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_remote_that_says_and_says_is_ended_and_nothing_of_it_piles_up(caller: Git, work: Path, remote: Path) -> None:
+    first = git("rev-parse", "main", cwd=remote)
+    (remote / "packed-refs").write_text(
+        "# pack-refs with: peeled fully-peeled sorted\n"
+        + "".join(f"{first} refs/tags/{number:0150}\n" for number in range(90_000))
+    )
+    with pytest.raises(RepositoryTooLarge, match=r"git ls-remote was ended: it said more than 16,777,216 bytes"):
+        caller.run("ls-remote", "--", f"file://{remote}", cwd=work)
+    endless = ("-c", "alias.talk=!yes >&2", "talk")  # as what a remote says of its progress
+    with pytest.raises(RemoteUnreachable, match="timed out"):
+        caller.run(*endless, cwd=work, time_limit=0.3)
+    much = caller.attempt("-c", "alias.talk=!yes | head -c 3000000 >&2; echo end >&2", "talk", cwd=work)
+    assert much.err.endswith("end")
+    assert len(much.err) <= MOST_WORDS
+
+
+def test_limits_hold_for_what_git_starts(caller: Git, work: Path) -> None:
+    caller.memory_limit = 500_000_000
+    helper = "credential.helper=!cat /proc/self/limits >&2"
+    with answering(401) as port:
+        url = f"http://127.0.0.1:{port}/data.git"
+        limits = caller.attempt("-c", helper, "fetch", "--", url, "main", cwd=work, largest=1_000_000).err
+    assert re.search(r"Max data size +500000000 +500000000 ", limits), limits
+    assert re.search(r"Max file size +1000000 +1000000 ", limits)
+    assert re.search(r"Max core file size +0 +0 ", limits)

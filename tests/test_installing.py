@@ -153,7 +153,7 @@ def test_an_update_is_shown_before_it_is_done_and_takes_the_shared_data_along(
     assert (update["old_commit"], update["new_commit"]) == (before["commit"], new)
     assert "+License: CC0-1.0" in update["definition_diff"]
     assert "-echo one\n+echo two" in update["installer_diff"]
-    assert update["changed_files"] == ["install.sh", "mao.yaml"]
+    assert [file["path"] for file in update["files"]] == ["install.sh", "mao.yaml"]
     assert node.api("GET", "/installations/probe")["commit"] == before["commit"]
 
     node.api("POST", "/installations", {"tool": "probe", "commit": new})

@@ -17,7 +17,7 @@ from remotes import http_remotes, silent
 from support import bare, commit, git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 CONTENT = b"large" * 1000
@@ -152,8 +152,8 @@ class Bare(Git):
 
     path = ""
 
-    def environment(self) -> dict[str, str]:
-        return super().environment() | {"PATH": self.path}
+    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return super().environment(more) | {"PATH": self.path}
 
 
 @pytest.fixture

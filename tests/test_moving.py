@@ -7,7 +7,7 @@ import pytest
 
 from conftest import settings
 from mao import registering
-from mao.catalogue import SLOTS, Dataset, Tool, dataset_key, schedule_key, tool_key
+from mao.catalogue import SLOTS, Dataset, Tool, dataset_in, schedule_key, tool_key
 from mao.local_node import LocalNode, opened
 from mao.moving import bring, entries, forget, take_along
 from mao.registries.sqlite import SqliteRegistry
@@ -46,10 +46,10 @@ def tool_in(registry: Registry, name: str) -> Tool:
     return Tool.model_validate_json(entry.value)
 
 
-def dataset_in(registry: Registry, name: str) -> Dataset:
-    entry = registry.get(dataset_key(name))
-    assert entry is not None
-    return Dataset.model_validate_json(entry.value)
+def shared(registry: Registry, name: str) -> Dataset:
+    dataset = dataset_in(registry.get, name)
+    assert dataset is not None
+    return dataset
 
 
 def test_what_is_registered_goes_to_the_cluster_as_it_is_and_back(
@@ -64,7 +64,7 @@ def test_what_is_registered_goes_to_the_cluster_as_it_is_and_back(
     assert tool_in(cluster, "probe") == registered
     assert take_along(cluster, node.registry, node.store, "alpha") == 2
     assert take_along(cluster, node.registry, node.store, "alpha") == 2
-    assert names(node.registry) == names(cluster) == {"tools/probe", "datasets/probe-data"}
+    assert names(node.registry) == names(cluster) == {"tools/probe", "datasets/probe-data", "heads/probe-data"}
 
 
 def test_a_name_that_the_cluster_has_is_told_and_stays_on_both_sides(
@@ -84,8 +84,9 @@ def test_a_name_that_the_cluster_has_is_told_and_stays_on_both_sides(
     ]
     assert "by node 'beta'" in moved.taken[0]
     assert tool_in(cluster, "probe").registered_by == "beta"
-    assert names(node.registry) == {"tools/probe", "datasets/probe-data"}
-    assert names(cluster) == {"tools/probe", "datasets/probe-data", "tools/free", "datasets/free-data"}
+    mine = {"tools/probe", "datasets/probe-data", "heads/probe-data"}
+    assert names(node.registry) == mine
+    assert names(cluster) == mine | {"tools/free", "datasets/free-data", "heads/free-data"}
 
 
 def test_a_tool_of_somebody_elses_is_told_and_its_dataset_shared(
@@ -98,8 +99,8 @@ def test_a_tool_of_somebody_elses_is_told_and_its_dataset_shared(
     commit(second, files)
     registering.register_tool(node, str(second))
     assert bring(node.registry, cluster).taken == []
-    assert dataset_in(cluster, "probe-data").produced_by == ("probe", "second")
-    assert dataset_in(cluster, "probe-data").registered_by == "beta"
+    assert shared(cluster, "probe-data").produced_by == ("probe", "second")
+    assert shared(cluster, "probe-data").registered_by == "beta"
     registering.register_tool(node, str(tool))
     (told,) = bring(node.registry, cluster).taken
     assert "The tool 'probe' is in the cluster already, registered by node 'beta' from the same repository" in told

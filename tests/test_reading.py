@@ -152,25 +152,21 @@ def test_a_script_may_be_written_in_more_than_one_way(read: Read, tool: Path, re
         assert read().definition.commands
 
 
-def test_a_script_that_is_a_link_a_folder_or_another_repository_is_refused(
-    read: Read, tool: Path, remote: Path, tmp_path: Path
-) -> None:
-    scripts = {"Link": "", "Below": "", "Folder": "", "Other": ""}
+def test_a_script_that_is_a_link_or_a_folder_is_refused(read: Read, tool: Path, remote: Path) -> None:
+    scripts = {"Link": "", "Below": "", "Folder": ""}
     files = tool_files(remote, scripts=scripts)
     text = files["mao.yaml"].replace("Below.sh", "linked/x.sh")
-    for name in ("Link.sh", "Below.sh", "Folder.sh", "Other.sh"):
+    for name in ("Link.sh", "Below.sh", "Folder.sh"):
         del files[name]
     (tool / "Link.sh").symlink_to("/bin/sh")
     (tool / "linked").symlink_to("/bin")
-    commit(tmp_path / "other", {"x": "x"})
-    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "other", "Other.sh", cwd=tool)
     commit(tool, files | {"mao.yaml": text, "Folder.sh/x": "x"})
 
-    assert [path for _, _, path in faults(read)] == [f"Commands[{i}].Script" for i in range(4)]
+    assert [path for _, _, path in faults(read)] == [f"Commands[{i}].Script" for i in range(3)]
 
 
 @pytest.mark.parametrize("local", ["data", "data/below", "./data"])
-@pytest.mark.parametrize("kind", ["link", "file", "submodule"])
+@pytest.mark.parametrize("kind", ["link", "file"])
 def test_a_data_directory_that_is_something_else_is_refused(
     read: Read, tool: Path, remote: Path, tmp_path: Path, local: str, kind: str
 ) -> None:
@@ -178,11 +174,8 @@ def test_a_data_directory_that_is_something_else_is_refused(
     match kind:
         case "link":
             (tool / "data").symlink_to(tmp_path)
-        case "file":
-            (tool / "data").write_text("x")
         case _:
-            commit(tmp_path / "other", {"x": "x"})
-            git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", tmp_path / "other", "data", cwd=tool)
+            (tool / "data").write_text("x")
     commit(tool, {"mao.yaml": text})
 
     assert [path for _, _, path in faults(read)] == ["Data.Local"]

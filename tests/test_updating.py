@@ -31,7 +31,7 @@ def test_nothing_changes_if_the_tool_has_not(installed: LocalNode, tool: Path) -
     found = describe_update(installed, "Probe")
 
     assert (found.old_commit, found.new_commit) == (head, head)
-    assert (found.definition_diff, found.installer_diff, found.changed_files) == ("", "", ())
+    assert (found.definition_diff, found.installer_diff, found.files) == ("", "", ())
 
 
 def test_what_changes_is_shown_of_definition_installer_and_files(
@@ -50,7 +50,11 @@ def test_what_changes_is_shown_of_definition_installer_and_files(
         "-echo one",
         "+echo two",
     ]
-    assert found.changed_files == ("install.sh", "mao.yaml", "new.txt")
+    files = {file.path: (file.old_size, file.new_size, file.added_lines, file.removed_lines) for file in found.files}
+    assert files["install.sh"] == (9, 9, 1, 1)
+    assert files["new.txt"] == (None, 1, 1, 0)
+    assert set(files) == {"install.sh", "mao.yaml", "new.txt"}
+    assert (found.tree, found.text) == (git("rev-parse", "HEAD^{tree}", cwd=tool), "")
 
 
 def test_any_commit_can_be_looked_at(installed: LocalNode, tool: Path, remote: Path) -> None:
@@ -74,7 +78,7 @@ def test_an_update_is_shown_though_the_remote_has_forgotten_what_is_installed(
 
     found = describe_update(installed, "probe")
 
-    assert (found.old_commit, found.new_commit, found.changed_files) == (old, new, ("install.sh",))
+    assert (found.old_commit, found.new_commit, [file.path for file in found.files]) == (old, new, ["install.sh"])
 
 
 def test_an_update_is_shown_though_the_tool_has_broken_its_own_repository(installed: LocalNode, tool: Path) -> None:

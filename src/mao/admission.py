@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-from http.client import HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 
 from mao import certificates
-from mao.errors import InvitationRefused, MaoError, NodeUnreachable, OutsideFailed, by_code
-from mao.values import now, rfc3339
+from mao.authority import exchange
+from mao.errors import InvitationRefused, OutsideFailed
 
 if TYPE_CHECKING:
     from mao.invitation import Invitation
 
 _PATH = "/api/v1/cluster/join"
-_TIME = (9, 10)
-"""What OpenSSL says of a certificate that is not valid yet, or no more (X509_V_ERR_..., x509_vfy.h)."""
-_PATIENCE = 30.0
-"""Seconds for an answer: the other node signs at once."""
 
 
 def authority(invitation: Invitation) -> bytes:
@@ -59,34 +53,8 @@ def ask(invitation: Invitation, authority: bytes, asked: dict[str, Any]) -> dict
 
 
 def _exchange(invitation: Invitation, context: ssl.SSLContext, asked: dict[str, Any] | None) -> dict[str, Any]:
-    connection = HTTPSConnection(invitation.host, invitation.port, timeout=_PATIENCE, context=context)
-    try:
-        if asked is None:
-            connection.request("GET", _PATH)
-        else:
-            connection.request("POST", _PATH, json.dumps(asked), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        status, body = answer.status, json.loads(answer.read())
-    except ssl.SSLCertVerificationError as error:
-        clock = f" Is the clock of this machine right? It says {rfc3339(now())}." if error.verify_code in _TIME else ""
-        raise OutsideFailed(
-            f"The node at {_at(invitation)} does not prove to be of the cluster: {error.verify_message}.{clock} The"
-            " invitation was not used."
-        ) from error
-    except (OSError, HTTPException) as error:
-        raise NodeUnreachable(
-            f"The node that invites does not answer at {_at(invitation)}: {error}. Is it served (`mao serve`), and is"
-            " that port open to this machine? Then join again with the same invitation."
-        ) from error
-    except ValueError as error:
-        raise OutsideFailed(f"What answers at {_at(invitation)} is no node: {error}.") from error
-    finally:
-        connection.close()
-    if not isinstance(body, dict):
-        raise OutsideFailed(f"What answers at {_at(invitation)} is no node: it sent {type(body).__name__}.")
-    if status >= 400:  # noqa: PLR2004  # errors begin there (RFC 9110, 15)
-        raise by_code().get(str(body.get("code")), MaoError)(str(body.get("detail")), cause=body.get("cause"))
-    return body
+    then = "Then join again with the same invitation."
+    return exchange((invitation.host, invitation.port), context, _PATH, asked, who="The node that invites", then=then)
 
 
 def _at(invitation: Invitation) -> str:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mao.catalogue import node_key
+from mao import granting
+from mao.catalogue import AUTHORITY, REVOKED, Authority, Revoked, node_key
 from mao.cluster_directory import ClusterDirectory
 from mao.errors import BadName, Conflict, InvitationRefused, NodeTaken
 from mao.invitation import Invitation, digest
 from mao.names import Name, name_fault
+from mao.seating import MOST_MEMBERS
 from mao.values import Moment, Value, now
 from mao.workspace import write_durably
 
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
     from mao.local_node import LocalNode
 
 LONGEST_HOURS = 24 * 30
-_NO_AUTHORITY = (
-    "The key of the cluster's authority is not on this node. Ask on the node where `mao cluster init` was called, or"
-    " put the copies of `cluster/authority.key` and `cluster/names` that you kept into this node's home."
-)
 
 
 class Invited(Value):
@@ -45,6 +43,8 @@ class Asked(Value):
     """Where the node answers, by name or number."""
     request: str
     """For a certificate (PKCS #10, PEM)."""
+    member_request: str | None = None
+    """The same for its member of etcd, if it wants to have one."""
 
 
 class Admitted(Value):
@@ -53,6 +53,12 @@ class Admitted(Value):
     certificate: str
     registry: str
     """The cluster's etcd, as in `registry.url`."""
+    member_certificate: str | None = None
+    """For its member of etcd, if there is room for one."""
+    members_apart: bool = False
+    """Whether a member needs that."""
+    revoked: str = ""
+    """The certificates that are not valid any more (CRL, PEM)."""
 
 
 class _Kept(Value):
@@ -106,9 +112,31 @@ def admit(node: LocalNode, asked: Asked) -> Admitted:
         kept = _usable(path, asked, key)
         _check_name(node, directory, asked.name, key, invited=kept.name is not None and kept.key is None)
         certificate = directory.sign(csr, asked.name, asked.hosts)
-        directory.give_name(asked.name, key)
+        member = _member_certificate(node.config, directory, asked)
+        if node.config["registry.url"].startswith("etcd://"):
+            granting.let_in(node.config, asked.name, key)
+        directory.give_name(asked.name, key, certificate, member)
         _keep(path, kept.model_copy(update={"name": asked.name, "key": key}))
-    return Admitted(certificate=certificate.decode(), registry=node.config["registry.url"])
+    decides, revoked = node.mirror.get(AUTHORITY), node.mirror.get(REVOKED)
+    return Admitted(
+        certificate=certificate.decode(),
+        registry=node.config["registry.url"],
+        member_certificate=member.decode() if member else None,
+        members_apart=decides is not None and Authority.model_validate_json(decides.value).members_apart,
+        revoked=Revoked.model_validate_json(revoked.value).list if revoked else "",
+    )
+
+
+def _member_certificate(config: Config, directory: ClusterDirectory, asked: Asked) -> bytes | None:
+    """What a node's member of etcd shows to the others, if it wants one and there are not enough."""
+    if asked.member_request is None or not config["registry.url"].startswith("etcd://"):
+        return None
+    from mao.etcd.members import list_members  # noqa: PLC0415  # grpc takes longer to load than all the rest
+
+    with granting.as_root(config) as (client, _):
+        others = [member for member in list_members(client) if member.name != asked.name]
+    enough = len(others) >= MOST_MEMBERS
+    return None if enough else directory.sign_member(asked.member_request.encode(), asked.hosts)
 
 
 def authority_certificate(node: LocalNode) -> str:
@@ -120,9 +148,7 @@ def _authority(config: Config) -> ClusterDirectory:
     directory = ClusterDirectory(config.home)
     if not directory.settings.exists():
         raise Conflict("This node is in no cluster. `mao cluster init` begins one.")
-    if not directory.authority_key.exists():
-        raise Conflict(_NO_AUTHORITY)  # strangers read it, too: no path of this machine
-    return directory
+    return granting.directory_of(config)
 
 
 def _usable(path: Path, asked: Asked, key: str) -> _Kept:
@@ -152,7 +178,9 @@ def _check_name(node: LocalNode, directory: ClusterDirectory, name: str, key: st
         key: of the node that asks for it.
         invited: whether somebody has made the invitation for that name: then who had it before has lost it.
     """
-    given_to = directory.given_to(name)
+    if name.lower() == "root":
+        raise NodeTaken("'root' is who may do everything in etcd. Give this node another name (node.name).")
+    given_to = directory.given(name).get("key")
     if given_to == key:
         return
     if node.mirror.get(node_key(name)) is not None or name.lower() == node.config.node.lower():

@@ -48,21 +48,21 @@ def leads_to(git: Git, repository: Path, before: str, head: str, aside: Path) ->
 
 
 def _asked(git: Git, repository: Path, before: str, head: str, probe: Path) -> bool:
-    git.run("init", "--quiet", "--bare", "--template=", str(probe), cwd=probe.parent)
+    git.run("init", "--quiet", "--bare", "--template=", "--", str(probe), cwd=probe.parent)
     (probe / "objects" / "info").mkdir(exist_ok=True)
     (probe / "objects" / "info" / "alternates").write_text(f"{repository / 'objects'}\n")
     (probe / "shallow").write_text(f"{before}\n")
-    git.run("update-ref", "refs/heads/before", before, cwd=probe)
-    shown = git.run("log", "--no-walk", "--format=%ct", before, head, cwd=probe).split()
+    git.run("update-ref", "--", "refs/heads/before", before, cwd=probe)
+    shown = git.run("log", "--no-walk", "--format=%ct", "--end-of-options", before, head, "--", cwd=probe).split()
     url = git.run("config", "--get", "remote.origin.url", cwd=repository).decode().strip()
     fetch = ("-c", f"remote.origin.url={url}", *PROMISOR, *FETCH, "--no-write-fetch-head", ALONE)
     # A run that is published late has an early date, which ends the first search: then the commits are counted.
     for depth in (since_option(min(map(int, shown))), f"--depth={_NEAR}", f"--depth={_ALL}"):
-        output = git.attempt(*fetch, depth, "origin", head, cwd=probe)
+        output = git.attempt(*fetch, depth, "--", "origin", head, cwd=probe)
         if output.status != 0 or _UNFILTERED in output.err or _is_ancestor(git, before, head, probe):
             return True
     return False
 
 
 def _is_ancestor(git: Git, before: str, head: str, repository: Path) -> bool:
-    return git.attempt("merge-base", "--is-ancestor", before, head, cwd=repository).status == 0
+    return git.attempt("merge-base", "--is-ancestor", "--end-of-options", before, head, cwd=repository).status == 0

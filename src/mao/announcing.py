@@ -6,16 +6,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.agreeing import written
-from mao.catalogue import Dataset, dataset_key
+from mao.catalogue import dataset_in, head_edit
 from mao.errors import DatasetNotFound, DiskFull, RegistryUnavailable
 from mao.kept_mirror import Head
 from mao.registering import find_dataset
-from mao.registry import Edit
 from mao.values import now
 
 if TYPE_CHECKING:
     from mao.agreeing import Look
+    from mao.catalogue import Dataset
     from mao.local_node import LocalNode
+    from mao.registry import Edit
 
 
 def sweep(node: LocalNode) -> None:
@@ -57,15 +58,13 @@ def announce_head(node: LocalNode, name: str) -> None:
         return
 
     def told(look: Look) -> list[Edit]:
-        entry = look(dataset_key(name))
-        if entry is None:
+        dataset = dataset_in(look, name)
+        if dataset is None:
             return []
-        dataset = Dataset.model_validate_json(entry.value)
         newest = head.commit if dataset.head in {head.before, head.commit} else _at_remote(node, dataset)
         if newest in {None, dataset.head}:
             return []
-        newer = dataset.model_copy(update={"head": newest, "updated_at": head.moment})
-        return [Edit(entry.key, newer.model_dump_json().encode(), entry.revision)]
+        return [head_edit(look, name, head=newest, updated_at=head.moment)]
 
     written(node, told)
     node.kept.told(name, head)

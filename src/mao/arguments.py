@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from mao.names import nearest
 from mao.secret import reference_fault
 
 MAX_TOTAL_BYTES = 1_000_000
+LONGEST_PATTERN = 1000
+MAX_PATTERNS = 20_000
+"""How large all the patterns of a definition may be, as `pattern_size` counts: more than most need for one name."""
+
+_STEPS = 1_000_000
+"""How large a pattern times its text may be: a fifth of a second in the worst case, in which nothing else is done."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -36,7 +43,43 @@ class ArgumentType(StrEnum):
     SECRET = "secret"  # noqa: S105 -- the name of a type
 
 
-@lru_cache(maxsize=256)
+_PIECE = re.compile(r"\\[pPxuU]\{[^}]*\}|\\[pP].|\\.|\[\^?\]?|\{[0-9, ]*\}|.", re.DOTALL)
+_VERBOSE = re.compile(r"\(\?[A-Za-z]*x")
+_SIZES = {".": 10, "[": 10, "[^": 20, r"\d": 50, r"\D": 130, r"\s": 50, r"\S": 130} | dict.fromkeys(
+    (r"\w", r"\W", r"\p", r"\P"), 100
+)
+"""In hundreds of bytes, as they were measured; but of the 50,000 of a letter of any script most are never reached."""
+
+
+def pattern_size(pattern: str) -> int:
+    """About how many states the automaton has that matches `pattern`; rather too many than too few."""
+    groups, last, classes = [0], 0, 0
+    for piece in _PIECE.findall(pattern):
+        size = _SIZES.get(piece[:2], 1)
+        if piece[0] == "[" or (piece == "(" and not classes):
+            classes += piece != "("
+            groups.append(size)
+        elif len(groups) > 1 and piece == ("]" if classes else ")"):
+            classes -= piece == "]"
+            last = groups.pop()
+            groups[-1] += last
+        elif piece[0] == "{" and not classes:
+            most = _most(piece)
+            groups[-1] += last * (most - 1)
+            last *= most
+        else:
+            groups[-1] += size
+            last = last if piece in "*+?" and not classes else size
+    # Where spaces and comments may stand between a part and its repetition, any may be repeated by all.
+    often = math.prod(map(_most, re.findall(r"\{[^}]*\}", pattern))) if _VERBOSE.search(pattern) else 1
+    return max(1, sum(groups) * often)
+
+
+def _most(repetition: str) -> int:
+    return max([1, *map(int, re.findall("[0-9]+", repetition))])
+
+
+@lru_cache(maxsize=32)
 def _whole(pattern: str) -> SchemaValidator:
     # Rust's engine takes time linear in the text: with `re`, a tool's pattern could stop the node for years.
     validator = [SchemaValidator(core_schema.str_schema(pattern=text)) for text in (pattern, rf"\A(?:{pattern})\z")]
@@ -67,8 +110,8 @@ class Argument(Part):
     """What is passed if nothing is given."""
     required: Annotated[Flag, SINCE_1] = Field(default_factory=lambda given: given.get("default") is None)
     """Whether it has to be given: true unless there is a `Default`."""
-    pattern: Annotated[Loose | None, Field(max_length=1000), SINCE_1] = None
-    """A regular expression that the whole text has to match; no look-around, no back-references."""
+    pattern: Annotated[Loose | None, Field(max_length=LONGEST_PATTERN), SINCE_1] = None
+    """A regular expression that the whole text has to match; no look-around, no back-references, no large repetitions."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -106,7 +149,12 @@ class Argument(Part):
 
     def pattern_fault(self, text: str) -> str | None:
         """Why `text` does not match the argument's pattern, as the end of a sentence; None if it does."""
-        if self.pattern is not None and not _whole(self.pattern).isinstance_python(text):
+        if self.pattern is None:
+            return None
+        longest = _STEPS // pattern_size(self.pattern)
+        if len(text) > longest:
+            return f"must not be longer than {longest:,} characters, as its pattern is large"
+        if not _whole(self.pattern).isinstance_python(text):
             return f"must match the pattern {self.pattern}" + self._instead(text)
         return None
 

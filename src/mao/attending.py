@@ -178,4 +178,5 @@ class Announcement:
             version=__version__,
             tools={installation["tool"]: installation["commit"] for installation in installed},
             since=self._since,
+            sandbox=node.executor.confines,
         )

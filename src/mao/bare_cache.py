@@ -193,9 +193,11 @@ class BareCache:
         with self.mended():
             if since is None and not here and (self.path / "shallow").exists():
                 self.fetch("--unshallow", tip)
-            which = ("--left-right", f"{since}...{tip}") if since else (tip,)
+            options, which = (["--left-right"], f"{since}...{tip}") if since else ([], tip)
             form = f"%m%x00%H%x00%at%x00%(trailers:{asked}unfold)"
-            listed = self.git.run("log", "-z", f"--format={form}", *which, "--", cwd=self.path)
+            listed = self.git.run(
+                "log", "-z", f"--format={form}", *options, "--end-of-options", which, "--", cwd=self.path
+            )
         words = iter(listed.split(b"\0"))
         found = list(zip(words, words, words, words, strict=False))
         if any(side == b"<" for side, *_ in found):
@@ -228,13 +230,20 @@ class BareCache:
         except FileNotFoundError as error:
             raise GitFailed(f"{self.path} was removed meanwhile; it is made anew.") from error
 
-    def fetch(self, *what: str, settings: tuple[str, ...] = (), limit: str | None = "tree:0") -> None:
+    def fetch(
+        self,
+        *what: str,
+        settings: tuple[str, ...] = (),
+        limit: str | None = "tree:0",
+        largest: int | None = None,
+    ) -> None:
         """Fetch what is named, and nothing else.
 
         Args:
             what: refspecs, ids of objects, and flags of git-fetch(1).
             settings: further settings of git.
             limit: the filter (git-rev-list(1)) that is asked for; None for none.
+            largest: bytes that may come.
         """
         remote = (
             f"remote.origin.url={self.url}",
@@ -245,7 +254,7 @@ class BareCache:
         options = ["--quiet", "--no-tags", "--no-write-fetch-head", f"--filter={limit}" if limit else "--no-filter"]
         flags = [word for word in what if word.startswith("--")]
         refspecs = [word for word in what if not word.startswith("--")]
-        self.git.run(*chosen, "fetch", *options, *flags, "origin", *refspecs, cwd=self.path)
+        self.git.run(*chosen, "fetch", *options, *flags, "--", "origin", *refspecs, cwd=self.path, largest=largest)
 
 
 def url_of(path: Path) -> str | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mao import data_directory
+from mao import confining, data_directory
+from mao.consenting import check
 from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
+from mao.foreign_tree import tool_entries
 from mao.installation import Installation, InstallationState, Step
 from mao.names import nearest
 from mao.reading import Pinned, fetch_commit
 from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import now
-from mao.workspace import disk_errors, flush_all, fsync, remove_tree
+from mao.workspace import disk_errors, flush_all, fsync, remove_tree, write_durably
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from mao.local_node import LocalNode
 
+_AS_COMMITTED = "* !filter !ident !working-tree-encoding !eol -text\n"
+"""Goes before what the repository says of its files (gitattributes(5)): each is, byte for byte, what was committed."""
 _SHOWN_LOG = 20
 """Lines of an installer's log that are repeated in its error."""
 
@@ -60,15 +64,38 @@ def advance(node: LocalNode, name: str) -> bool:
         if installation is None:
             return False
         attempt = installation.attempt
-        if attempt.cancel_requested and attempt.step is not Step.INSTALLING:
+        step = _STEPS.get(attempt.step)
+        if step is None:
+            return False
+        can_be_ended = not _has_begun(node, installation)
+        if attempt.cancel_requested and can_be_ended:
             return _failed(node, installation, "cancelled", "It was cancelled.")
         try:
-            step = _STEPS.get(attempt.step)
-            return step is not None and step(node, installation)
+            if can_be_ended:
+                check(node, installation.tool, attempt, installation.commit)
+            return step(node, installation)
         except Stopping:
             raise  # it goes on when the node is started again
         except MaoError as error:
+            if attempt.step is Step.SWITCHING and _has_begun(node, installation):
+                raise  # the data must not go with the new tree; the daemon tries again
             return _failed(node, installation, error.cause, error.detail)
+
+
+def _has_begun(node: LocalNode, installation: Installation) -> bool:
+    """Whether the step has begun what must come to its end first: an installer that runs, data that moves over."""
+    match installation.attempt.step:
+        case Step.INSTALLING:
+            return job_directory(node, installation).exists()
+        case Step.SWITCHING:
+            return _moving(node, installation).exists()
+        case _:
+            return False
+
+
+def _moving(node: LocalNode, installation: Installation) -> Path:
+    """A file that is there once data may have been moved to the new tree, which must not go any more."""
+    return node.workspace.attempt(installation.tool, installation.attempt.id) / "moving"
 
 
 def _clone(node: LocalNode, installation: Installation) -> bool:
@@ -77,9 +104,14 @@ def _clone(node: LocalNode, installation: Installation) -> bool:
     remove_tree(tree)
     with disk_errors(f"the clone of '{installation.tool}'"):
         tree.mkdir(parents=True)
-    node.git.run("init", "--quiet", ".", cwd=tree)
+    largest = node.config["install.size_limit"]
+    with disk_errors(f"the clone of '{installation.tool}'"):
+        node.git.run("init", "--quiet", "--template=", ".", cwd=tree)
+        (tree / ".git" / "info").mkdir()
+        (tree / ".git" / "info" / "attributes").write_text(_AS_COMMITTED)
     fetch_commit(node, tree, attempt.url, Pinned(attempt.ref, attempt.commit))
-    node.git.run("checkout", "--quiet", "--detach", attempt.commit, cwd=tree)
+    tool_entries(node.git, tree, attempt.commit, largest, sizes=True)
+    node.git.run("checkout", "--quiet", "--detach", attempt.commit, "--", cwd=tree, largest=largest)
     return _step(node, installation, Step.INSTALLING)
 
 
@@ -89,8 +121,10 @@ def _install(node: LocalNode, installation: Installation) -> bool:
     if installer is None:
         return _step(node, installation, Step.DATASET)
     directory = job_directory(node, installation)
-    directory.mkdir(parents=True, exist_ok=True)
-    environment = node.passed_environment() | {
+    tree = node.workspace.tree(installation.tool, attempt.id)
+    for made in (directory, confining.home_of(tree)):
+        made.mkdir(parents=True, exist_ok=True)
+    environment = confining.environment(node, tree) | {
         "MAO_NODE": node.config.node,
         "MAO_TOOL": installation.tool,
         "MAO_TOOL_COMMIT": attempt.commit,
@@ -98,10 +132,11 @@ def _install(node: LocalNode, installation: Installation) -> bool:
     job = Job(
         directory=directory,
         argv=installer.argv(),
-        cwd=node.workspace.tree(installation.tool, attempt.id),
+        cwd=tree,
         environment=environment,
         time_limit=node.config["install.time_limit"],
         log_limit=node.config["runs.log_limit"],
+        confinement=confining.of_installer(node, tree),
     )
     handle = node.executor.start(job)
     if attempt.cancel_requested:
@@ -122,6 +157,8 @@ def _install(node: LocalNode, installation: Installation) -> bool:
 def _how(ended: Ended) -> str:
     if ended.cause == "timed-out":
         return "took longer than the time limit (install.time_limit), and was ended"
+    if ended.cause == "over-limit":
+        return f"used more than it may, and was ended: {ended.error} (sandbox.*)"
     if ended.cause == "not-started":
         return f"could not be started: {ended.error}"
     if ended.signal:
@@ -157,6 +194,7 @@ def _switch(node: LocalNode, installation: Installation) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         if installation.tree and installation.definition and installation.definition.data.local:
             old = node.workspace.tree(installation.tool, installation.tree) / installation.definition.data.local
+            write_durably(_moving(node, installation), b"")
             _move_over(old, folder)
     flush_all(node.workspace.tree(installation.tool, attempt.id))  # or a loss of power may leave its scripts empty
     installed = installation.model_copy(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from mao.catalogue import REVOKED, Revoked
 from mao.cluster_directory import ClusterDirectory
 from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
+from mao.workspace import write_durably
 
 if TYPE_CHECKING:
     from mao.etcd_member import EtcdMember, Listening
@@ -48,6 +50,7 @@ class Caretaker:
         # They load grpc, which a node alone does not need.
         from mao import enlisting  # noqa: PLC0415
         from mao.etcd import members as etcd  # noqa: PLC0415
+        from mao.seating import Wish, who_decides, wish  # noqa: PLC0415
 
         member = self._directory.member
         config = self._node.config
@@ -59,6 +62,7 @@ class Caretaker:
                     _have_run(member)  # it may be the one that the others wait for
                 return
             if at is not None:
+                self._take_revoked()
                 mine = enlisting.own_member(listed, at, config.node)
                 if mine is None:
                     raise Conflict(
@@ -67,12 +71,19 @@ class Caretaker:
                     )
                 _have_run(member)
                 if mine.learner:
-                    etcd.promote(client, mine.id)
+                    wish(config, client, who_decides(client), Wish(what="promote", member=mine.id))
         if self._directory.settings.exists():
             own = at.client_address if at else None
             url = self._directory.set_registry(enlisting.addresses(listed, own, config.node))
             if url != config["registry.url"]:
                 self._node.reach(url)
+
+    def _take_revoked(self) -> None:
+        """Have this node's member of etcd know which certificates were revoked: it reads that at each connection."""
+        entry = self._node.mirror.get(REVOKED) if self._directory.member_certificate.exists() else None
+        text = Revoked.model_validate_json(entry.value).list.encode() if entry else b""
+        if text and self._directory.revoked.read_bytes() != text:
+            write_durably(self._directory.revoked, text)
 
 
 def _have_run(member: EtcdMember) -> None:

@@ -25,6 +25,9 @@ LONGEST_NAME = 64
 """Characters of a common name (RFC 5280, ub-common-name)."""
 _AUTHORITY_LASTS = timedelta(days=25 * 365.25)
 _NODE_LASTS = timedelta(days=10 * 365.25)
+MEMBER_HOST = "member.etcd.mao.invalid"
+"""Stands as a host in the certificates by which members of etcd know each other, and in no other."""
+_RESERVED = "mao.invalid"
 _SKEW = timedelta(days=1)
 """How far behind the clock of a machine may be that is to take a certificate signed just now."""
 
@@ -64,7 +67,15 @@ def request(key_pem: bytes, name: str) -> bytes:
     return asked.sign(_key(key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def sign(ca_key_pem: bytes, ca_certificate_pem: bytes, csr_pem: bytes, *, name: str, hosts: Iterable[str]) -> bytes:
+def sign(
+    ca_key_pem: bytes,
+    ca_certificate_pem: bytes,
+    csr_pem: bytes,
+    *,
+    name: str,
+    hosts: Iterable[str],
+    of_member: bool = False,
+) -> bytes:
     """The certificate (PEM) of the node `name` for the key in the request; of the request nothing else is taken over.
 
     Args:
@@ -73,6 +84,7 @@ def sign(ca_key_pem: bytes, ca_certificate_pem: bytes, csr_pem: bytes, *, name: 
         csr_pem: from `request`.
         name: of the node: the certificate's common name.
         hosts: the addresses, by name or number, at which the node answers.
+        of_member: whether it is for a member of etcd to show to other members.
 
     Raises:
         BadName: of the node, or of a host.
@@ -81,16 +93,41 @@ def sign(ca_key_pem: bytes, ca_certificate_pem: bytes, csr_pem: bytes, *, name: 
     ca = x509.load_pem_x509_certificate(ca_certificate_pem)
     ca_key = _key(ca_key_pem)
     asked = _asked(csr_pem)
+    alternatives = [*hosts] if of_member else [name, *hosts]
+    if not of_member and any("*" in host or host.lower().endswith(_RESERVED) for host in alternatives):
+        raise BadName(f"'*' and '{_RESERVED}' do not stand in the certificate of a node: members of etcd are known so.")
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
         _begun(_named(name), ca.subject, asked.public_key(), ca_key.public_key(), _NODE_LASTS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_alternatives([name, *hosts])), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_alternatives(alternatives)), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def serial(certificate_pem: bytes) -> str:
+    """The serial number of a certificate, in hexadecimal digits, as Python shows it of a connection."""
+    digits = f"{x509.load_pem_x509_certificate(certificate_pem).serial_number:X}"
+    return digits.rjust(len(digits) + len(digits) % 2, "0")
+
+
+def revocation(ca_key_pem: bytes, ca_certificate_pem: bytes, serials: Iterable[str]) -> bytes:
+    """The list of revoked certificates (CRL, PEM), signed by the authority; it is good for as long as that is."""
+    ca = x509.load_pem_x509_certificate(ca_certificate_pem)
+    present = now()
+    listed = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.subject)
+        .last_update(present - _SKEW)
+        .next_update(present + _AUTHORITY_LASTS)
+    )
+    for one in serials:
+        revoked = x509.RevokedCertificateBuilder().serial_number(int(one, 16)).revocation_date(present)
+        listed = listed.add_revoked_certificate(revoked.build())
+    return listed.sign(_key(ca_key_pem), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def fingerprint(certificate_pem: bytes) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from mao.errors import (
     BadName,
-    BadSetting,
     Conflict,
     Denied,
     InvalidRequest,
@@ -27,6 +26,7 @@ from mao.errors import (
     Unavailable,
     by_code,
 )
+from mao.node_address import DEFAULT_URL, NodeAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_URL = "http://127.0.0.1:8080"
 _API = "/api/v1"
 _CONNECT = 5.0
 """Seconds until a node that does not even take a connection counts as away."""
@@ -46,7 +45,7 @@ _WAIT = 20
 """Seconds that one `Prefer: wait=N` asks for; the node gives no more than a minute."""
 
 _KINDS: tuple[type[MaoError], ...] = (InvalidRequest, NotFound, Conflict, OutsideFailed, Unavailable, Denied)
-_BY_STATUS = {kind.status: kind for kind in _KINDS} | {401: Denied}
+_BY_STATUS = {kind.status: kind for kind in _KINDS} | dict.fromkeys((401, 429), Denied)
 
 
 class Answer(NamedTuple):
@@ -85,7 +84,7 @@ class Client:
     """A node's HTTP API, below `/api/v1`.
 
     Args:
-        url: of the node.
+        address: of the node; as text, where no token is needed.
         timeout: seconds that an answer may take that needs no work.
         patience: seconds that a node may be away that was there before: while it is restarted, nothing is lost.
         tell: is told in words when the node is waited for.
@@ -94,22 +93,15 @@ class Client:
 
     def __init__(
         self,
-        url: str = DEFAULT_URL,
+        address: NodeAddress | str = DEFAULT_URL,
         *,
         timeout: float = 60.0,
         patience: float = 60.0,
         tell: Callable[[str], object] | None = None,
         node: str | None = None,
     ) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme != "http" or not parts.hostname or port == -1 or parts.path.strip("/") or parts.query:
-            raise BadSetting(f"'{url}' is not the address of a node, such as {DEFAULT_URL}.")
-        self.url = f"http://{parts.netloc}"
-        self._host, self._port = parts.hostname, port or 80
+        self._address = address if isinstance(address, NodeAddress) else NodeAddress(address)
+        self.url = self._address.url
         self._timeout = timeout
         self._patience = patience
         self._tell = tell
@@ -218,13 +210,13 @@ class Client:
         gives_up = time.monotonic() + self._patience
         told = False
         while True:
-            connection = HTTPConnection(self._host, self._port, timeout=_CONNECT)
+            connection = self._address.connection(_CONNECT)
             sent = False
             try:
                 connection.connect()
                 sent, self._known = True, self._known or self._node is None
                 connection.sock.settimeout(timeout)
-                connection.request(method, path, body, {"Connection": "close", **headers})
+                connection.request(method, path, body, {"Connection": "close", **self._address.headers, **headers})
                 answer = read(self._checked(connection.getresponse()))
             except (OSError, HTTPException, NodeUnreachable, NodeNotFound) as error:
                 connection.close()
@@ -253,7 +245,7 @@ class Client:
         except (ValueError, KeyError, TypeError):
             raise NodeUnreachable(
                 f"What answers at {self.url} is no MAO node: it says {response.status} {response.reason}."
-                " Is server.listen (MAO_SERVER__LISTEN) or --node-url right?"
+                " Is --node-url (MAO_URL) right?"
             ) from None
         raise (by_code().get(code) or _BY_STATUS.get(response.status, MaoError))(detail, faults)
 
@@ -262,10 +254,7 @@ class Client:
             return error
         words = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if not sent:
-            return NodeUnreachable(
-                f"No node answers at {self.url} ({words}). 'mao serve' starts one; if yours listens elsewhere, say so"
-                " with server.listen (MAO_SERVER__LISTEN) or --node-url."
-            )
+            return self._address.nobody(words)
         if isinstance(error, TimeoutError):
             return NodeUnreachable(f"The node at {self.url} took the request, but gave no answer in time.")
         doubt = "" if repeatable else " Whether it did what was asked is unknown: look before you ask again."

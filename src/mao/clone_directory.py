@@ -15,6 +15,7 @@ from mao import lfs
 from mao.ancestry import FETCH, PROMISOR, leads_to, since_option
 from mao.errors import CloneChanged, FolderNotFound, MaoError, RemoteUnreachable
 from mao.folder_trees import ALONE, WHOLE, FolderTrees
+from mao.foreign_tree import check_clone
 from mao.git import Output, failure, fetchable
 from mao.workspace import fsync, remove_tree, write_durably
 
@@ -82,7 +83,8 @@ class CloneDirectory:
         if clone.folders:
             part._clone_folders(clone)
         else:
-            _with_depth(clone, lambda *depth: part._clone(clone, *depth))
+            _with_depth(clone, lambda *depth: part._clone(clone, "--no-checkout", *depth))
+            part._check_out()
         part.path.rename(self.path)
         fsync(self.path.parent)
 
@@ -91,6 +93,11 @@ class CloneDirectory:
         url = fetchable(clone.url)
         chosen = (*options, *lfs.clone_settings(self.git, self.path.parent))
         self.bring(*_UNLOGGED, "clone", "--progress", *chosen, "--", url, str(self.path), cwd=self.path.parent)
+
+    def _check_out(self) -> None:
+        if head := self._commit("HEAD"):
+            check_clone(self.git, self.path, head, None, ())
+            self.bring(*HERE, *_UNLOGGED, "checkout", "--progress", "--force", "HEAD", "--", cwd=self.path)
 
     def pointers(self, clone: Clone) -> int:
         """How many files are pointers, as git-lfs is not installed here; not told of a clone of some folders."""
@@ -102,12 +109,15 @@ class CloneDirectory:
         options = ("--no-checkout", "--no-tags", "--single-branch", ALONE)
         _with_depth(clone, lambda *depth: self._clone(clone, *options, *depth))
         for key in ("remote.origin.promisor", "remote.origin.partialclonefilter"):
-            self.git.run(*HERE, "config", "--unset-all", key, cwd=self.path)
+            self.git.run(*HERE, "config", "--unset-all", "--", key, cwd=self.path)
         # The newest commit has no parent here: `git show` would list, and therefore bring, the whole dataset.
         for key, value in (("log.showRoot", "false"), ("include.path", _PROMISE)):
-            self.git.run(*HERE, "config", key, value, cwd=self.path)
+            self.git.run(*HERE, "config", "--", key, value, cwd=self.path)
         with self._keeping_promise(clone):
-            self._supply(clone, self._commit("HEAD"), None)
+            head = self._commit("HEAD")
+            self._supply(clone, head, None)
+            if head:
+                check_clone(self.git, self.path, head, None, clone.folders)
             self._narrow(clone)
 
     def refresh(self, clone: Clone, aside: Path) -> str | None:
@@ -147,13 +157,13 @@ class CloneDirectory:
         promisor = PROMISOR if self._is_partial() else ()
         if clone.history and (self.path / ".git" / "shallow").exists():
             options = (*options, "--unshallow")
-        self.bring(*HERE, *_UNLOGGED, *promisor, *FETCH, *options, "origin", cwd=self.path)
+        self.bring(*HERE, *_UNLOGGED, *promisor, *FETCH, *options, "--", "origin", cwd=self.path)
 
     def _objects(self, option: str, ids: list[str]) -> None:
         settings = (*PROMISOR, "-c", "fetch.negotiationAlgorithm=noop")
         for at in range(0, len(ids), _MOST_IDS):
             some = ids[at : at + _MOST_IDS]
-            self.bring(*HERE, *settings, *FETCH, "--no-write-fetch-head", option, "origin", *some, cwd=self.path)
+            self.bring(*HERE, *settings, *FETCH, "--no-write-fetch-head", option, "--", "origin", *some, cwd=self.path)
 
     def _supply(self, clone: Clone, head: str | None, before: str | None) -> None:
         if head is None:
@@ -194,6 +204,8 @@ class CloneDirectory:
         """
         if head is None:
             return
+        if head != start or clone.further or self._is_sparse():
+            check_clone(self.git, self.path, head, start, clone.folders)
         marker = self.path / ".git" / _SWITCHING
         partial = self._is_partial()
         if marker.exists() or start is None:
@@ -238,10 +250,12 @@ class CloneDirectory:
         return self._setting("core.sparseCheckout") == "true"
 
     def _setting(self, key: str) -> str:
-        return self.git.attempt(*HERE, "config", "--get", key, cwd=self.path).out.decode().strip()
+        return self.git.attempt(*HERE, "config", "--get", "--", key, cwd=self.path).out.decode().strip()
 
     def _commit(self, name: str) -> str | None:
-        output = self.git.attempt(*HERE, "rev-parse", "--verify", "--quiet", f"{name}^0", cwd=self.path)
+        output = self.git.attempt(
+            *HERE, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^0", cwd=self.path
+        )
         return output.out.decode().strip() or None
 
     def _tidy(self) -> None:

@@ -9,7 +9,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.clone_directory import CloneDirectory
-from mao.errors import CloneChanged, FolderNotFound, InUse, MaoError, NotCloned, RemoteUnreachable, Stopping
+from mao.errors import (
+    CloneChanged,
+    FolderNotFound,
+    InUse,
+    MaoError,
+    NotCloned,
+    RemoteUnreachable,
+    RepositoryTooLarge,
+    Stopping,
+)
+from mao.exchange import MOST_WORDS
 from mao.git import Output, failure
 from mao.installation import Clone, CloneState
 from mao.names import nearest
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 _PROGRESS = re.compile(r"(Receiving objects|Resolving deltas|Updating files): +(\d+%)")
 _LOOK = 0.2  # seconds between two looks at what git says it is doing
+_MOST_WORDS = 1 << 24  # bytes on the disk: what git says of a large dataset's progress is some kB
 _LIVE = frozenset({CloneState.CLONING, CloneState.REFRESHING})
 _SHOWN_CHANGES = 10
 
@@ -217,7 +228,7 @@ def _followed(node: LocalNode, clone: Clone, words: Path, *args: str, cwd: Path)
             f"Bringing '{clone.dataset}' here was ended after {node.git.time_limit:g} s (timed out).", cause="timed-out"
         ) from None
     if output.status != 0:
-        raise failure(Output(output.status, b"", words.read_text("utf-8", "replace").strip()), args)
+        raise failure(Output(output.status, b"", _end_of(words)), args)
 
 
 def _follow(node: LocalNode, clone: Clone, process: subprocess.Popen[bytes], words: Path) -> None:
@@ -225,9 +236,18 @@ def _follow(node: LocalNode, clone: Clone, process: subprocess.Popen[bytes], wor
     deadline = time.monotonic() + node.git.time_limit
     shown = None
     while process.poll() is None and time.monotonic() < deadline:
-        seen = _PROGRESS.findall(words.read_text("utf-8", "replace"))
+        if words.stat().st_size > _MOST_WORDS:
+            raise RepositoryTooLarge(f"The remote of '{clone.dataset}' said more than {_MOST_WORDS:,} bytes about it.")
+        seen = _PROGRESS.findall(_end_of(words))
         if seen and (progress := " ".join(seen[-1])) != shown:
             shown = progress
             node.store.save(clone.model_copy(update={"progress": shown}))
         with suppress(subprocess.TimeoutExpired):
             process.wait(_LOOK)
+
+
+def _end_of(words: Path) -> str:
+    """The last of what git has said, where its progress and the reason of a failure are."""
+    with words.open("rb") as file:
+        file.seek(max(0, words.stat().st_size - MOST_WORDS))
+        return file.read().decode("utf-8", "replace").strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mao.config import cluster_file
 from mao.etcd_member import EtcdMember, Identity
@@ -32,23 +32,33 @@ class ClusterDirectory:
         self.invitations = self.path / "invitations"
         self.names = self.path / "names"
         """Which names were given, each with the key that it was given to."""
+        self.member_certificate = self.path / "member.pem"
+        self.member_key = self.path / "member.key"
+        self.revoked = self.path / "revoked.crl"
+        """The certificates that this node's member of etcd does not take any more."""
+        self.root_certificate = self.path / "root.pem"
+        self.root_key = self.path / "root.key"
         self.leaving = self.path / "leaving"
         """There while the node leaves: what is to be taken along was."""
         self.member = EtcdMember(home / "etcd")
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.authority, self.certificate, self.key)
+        from mao.certificates import MEMBER_HOST  # noqa: PLC0415  # cryptography takes longer to load than most
+
+        files = self.authority, self.certificate, self.key, self.member_certificate, self.member_key
+        return Identity(*files, MEMBER_HOST, self.revoked)
 
     def prepare(self) -> None:
-        """Make the directories, and the node's key."""
+        """Make the directories, and the keys of the node and of its member of etcd."""
         from mao import certificates  # noqa: PLC0415  # cryptography takes longer to load than most of the rest
 
         for directory in (self.path, self.invitations, self.names):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o700)
-        if not self.key.exists():
-            write_durably(self.key, certificates.new_key(), 0o600)
+        for key in (self.key, self.member_key):
+            if not key.exists():
+                write_durably(key, certificates.new_key(), 0o600)
 
     def found_authority(self, name: str) -> None:
         """Make the cluster's authority, if there is none here."""
@@ -77,15 +87,67 @@ class ClusterDirectory:
             hosts=[*hosts, *LOOPBACK],
         )
 
-    def give_name(self, name: str, key: str) -> None:
-        """Remember that a name was given to the holder of a key (its fingerprint)."""
-        write_durably(self.names / f"{name.lower()}.json", json.dumps({"name": name, "key": key}).encode(), 0o600)
+    def sign_member(self, csr: bytes, hosts: tuple[str, ...]) -> bytes:
+        """The certificate by which a member of etcd is known to the others; it is nobody's who may ask for anything."""
+        from mao import certificates  # noqa: PLC0415  # as above
 
-    def given_to(self, name: str) -> str | None:
-        """The fingerprint of the key that a name was given to."""
+        key, authority = self.authority_key.read_bytes(), self.authority.read_bytes()
+        hosts = (*hosts, *LOOPBACK, certificates.MEMBER_HOST)
+        return certificates.sign(key, authority, csr, name="a member of etcd", hosts=hosts, of_member=True)
+
+    def sign_own_member(self, name: str, host: str) -> bytes:
+        """The same for the member of the node that begins the cluster, which so is the first."""
+        from mao import certificates  # noqa: PLC0415  # as above
+
+        certificate = self.sign_member(certificates.request(self.member_key.read_bytes(), name), (host,))
+        write_durably(self.member_certificate, certificate)
+        key, authority = self.authority_key.read_bytes(), self.authority.read_bytes()
+        write_durably(self.revoked, certificates.revocation(key, authority, ()))
+        return certificate
+
+    def make_root(self) -> None:
+        """Make the certificate of etcd's user `root`, if it is not here: who has the authority's key may do that."""
+        from mao import certificates  # noqa: PLC0415  # as above
+
+        if not self.root_certificate.exists():
+            write_durably(self.root_key, certificates.new_key(), 0o600)
+            csr = certificates.request(self.root_key.read_bytes(), "root")
+            write_durably(self.root_certificate, self.sign(csr, "root", ()), 0o600)
+
+    def keep_member_certificate(self, certificate: str | None) -> None:
+        """Keep by what this node's member of etcd is known to others; None if it has no such."""
+        if certificate is None:
+            self.member_certificate.unlink(missing_ok=True)
+        else:
+            write_durably(self.member_certificate, certificate.encode())
+
+    def give_name(self, name: str, key: str, certificate: bytes, member: bytes | None) -> None:
+        """Remember that a name was given to the holder of a key (its fingerprint), with these certificates."""
+        from mao.certificates import serial  # noqa: PLC0415  # as above
+
+        before = self.given(name)
+        known = before.get("serials", []) if before.get("key") == key else []
+        signed = [serial(one) for one in (certificate, member) if one]
+        self._keep_given({"name": name, "key": key, "serials": [*known, *signed], "member": member is not None})
+
+    def _keep_given(self, given: dict[str, Any]) -> None:
+        write_durably(self.names / f"{given['name'].lower()}.json", json.dumps(given).encode(), 0o600)
+
+    def let_go(self, name: str, *, revoked: bool) -> None:
+        """Remember that a node has left; if its key was revoked, that no key has its name."""
+        given = self.given(name)
+        if given:
+            self._keep_given(given | {"left": True} | ({"key": ""} if revoked else {}))
+
+    def given(self, name: str) -> dict[str, Any]:
+        """What is known of a name that was given: `name`, `key`, `serials` of its certificates; empty if it was not."""
         path = self.names / f"{name.lower()}.json"
-        key: str | None = json.loads(path.read_bytes())["key"] if path.exists() else None
-        return key
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+    def given_names(self) -> list[str]:
+        """All names that were given, but those of nodes that have left."""
+        given = [json.loads(path.read_bytes()) for path in self.names.glob("*.json")]
+        return sorted(one["name"] for one in given if not one.get("left"))
 
     def write_settings(self, settings: Mapping[str, str]) -> None:
         """Write the settings of this node's cluster, by their names (`registry.url`)."""

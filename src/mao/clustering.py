@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import admission, admitting, certificates, enlisting, moving
-from mao.catalogue import NODES, Node, node_key
+from mao import admission, admitting, certificates, enlisting, granting, moving, seating
+from mao.catalogue import NODES, Authority, Node, node_key
 from mao.cluster_directory import ClusterDirectory
-from mao.errors import BadName, Conflict, InvitationRefused, RegistryUnavailable
-from mao.etcd_member import bindable, in_url
+from mao.cluster_settings import check, settings_of, with_settings
+from mao.errors import Conflict, InvitationRefused, RegistryUnavailable
 from mao.invitation import parse
 from mao.local_node import REGISTRIES
 from mao.registry import Edit
-from mao.settings import SETTINGS
 from mao.store import Store
 from mao.workspace import Workspace, write_durably
 
@@ -65,7 +64,7 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
         NodeRunning: it is served.
         OutsideFailed: etcd is missing, or does not come up.
     """
-    _check_settings(config)
+    check(config)
     directory = ClusterDirectory(config.home)
     if directory.settings.exists() and not directory.authority_key.exists():
         raise Conflict("This node is in a cluster already. `mao cluster leave` takes it out. Nothing was changed.")
@@ -80,12 +79,16 @@ def init(config: Config, at: Listening, cluster_port: int, tell: Callable[[str],
             directory.member.stop()
             directory.member.set_data_aside()  # an etcd that was killed as it began never answers; all is here still
         csr = certificates.request(directory.key.read_bytes(), config.node)
-        directory.give_name(config.node, certificates.key_fingerprint(csr))
-        write_durably(directory.certificate, directory.sign(csr, config.node, (at.host,)))
-        settings = _settings(directory, [at.client_address], at.host, cluster_port) | {"node.administrator": "true"}
-        configured = _with(config, settings)
+        certificate, member = directory.sign(csr, config.node, (at.host,)), None
+        if not directory.settings.exists():
+            member = directory.sign_own_member(config.node, at.host)
+        directory.give_name(config.node, certificates.key_fingerprint(csr), certificate, member)
+        write_durably(directory.certificate, certificate)
+        settings = settings_of(directory, [at.client_address], at.host, cluster_port) | {"node.administrator": "true"}
+        configured = with_settings(config, settings)
         tell(f"Starting this node's member of etcd at {at.client_url}.")
         enlisting.found(directory, configured, at)
+        granting.secure(configured, founding=directory.member_certificate.exists())
         moved = _move_in(configured, workspace, directory, settings)
     return Joined(configured, is_member=True, moved=moved)
 
@@ -116,7 +119,7 @@ def join(
         OutsideFailed: etcd is missing, or does not come up.
     """
     invited = parse(invitation)
-    _check_settings(config)
+    check(config)
     directory = ClusterDirectory(config.home)
     _check_not_leaving(directory)
     with _held(config) as workspace:
@@ -128,16 +131,21 @@ def join(
             at = directory.member.listening() or at
         csr = certificates.request(directory.key.read_bytes(), config.node)
         asked = {"name": config.node, "hosts": [at.host], "request": csr.decode()}
+        if as_member:
+            asked["member_request"] = certificates.request(directory.member_key.read_bytes(), config.node).decode()
         admitted = admitting.Admitted.model_validate(admission.ask(invited, authority, asked))
         write_durably(directory.authority, authority)
         write_durably(directory.certificate, admitted.certificate.encode())
+        directory.keep_member_certificate(admitted.member_certificate if admitted.members_apart else None)
+        write_durably(directory.revoked, admitted.revoked.encode())
+        as_member = as_member and directory.member_certificate.exists() == admitted.members_apart
         tell(f"Admitted to the cluster as '{config.node}'.")
         endpoints = admitted.registry.removeprefix("etcd://").split(",")
-        configured = _with(config, _settings(directory, endpoints, at.host, cluster_port))
+        configured = with_settings(config, settings_of(directory, endpoints, at.host, cluster_port))
         is_member = enlisting.enlist(configured, directory, at, as_member=as_member, tell=tell)
         endpoints = enlisting.endpoints(configured, own=at.client_address if is_member else None)
-        settings = _settings(directory, endpoints, at.host, cluster_port)
-        configured = _with(config, settings)
+        settings = settings_of(directory, endpoints, at.host, cluster_port)
+        configured = with_settings(config, settings)
         moved = _move_in(configured, workspace, directory, settings)
     return Joined(configured, is_member, moved)
 
@@ -165,33 +173,23 @@ def leave(config: Config, *, force: bool, tell: Callable[[str], object]) -> Left
                 if directory.member.is_configured:
                     directory.member.start()
                 last = enlisting.check_leaving(config, directory, force=force, others=_others(config, workspace))
-                known = {"kept": _take_along(config, workspace, own), "last": last}
+                with enlisting.client_of(config) as client:
+                    decides = seating.who_decides(client)
+                known = {
+                    "kept": _take_along(config, workspace, own),
+                    "last": last,
+                    "decides": decides and decides.model_dump(mode="json"),
+                }
                 write_durably(directory.leaving, json.dumps(known).encode(), 0o600)
             known = json.loads(directory.leaving.read_bytes())
         finally:
             own.close()
         tell(f"{known['kept']} registrations are in this node's own registry now.")
-        enlisting.resign(config, directory, last=bool(known["last"]))
+        decides = Authority.model_validate(known["decides"]) if known.get("decides") else None
+        enlisting.resign(config, directory, decides, last=bool(known["last"]), force=force)
         had_authority = directory.authority_key.exists()
         aside = directory.set_aside()
     return Left(int(known["kept"]), aside, had_authority)
-
-
-def _check_settings(config: Config) -> None:
-    """Refuse where a person's own setting would go before those that are to be written."""
-    ours = {"default", str(ClusterDirectory(config.home).settings)}
-    for name in ("registry.url", "registry.ca", "registry.certificate", "registry.key", "cluster.listen", "cluster.ca"):
-        if config.origin[name] not in ours:
-            raise Conflict(
-                f"{config.origin[name]} sets {name}, which goes before what `mao cluster` sets. Remove it there, and"
-                " say it again. For a cluster of nodes around an etcd that exists already, `mao cluster` is not needed:"
-                " see docs/how-to/use-an-etcd.md. Nothing was changed."
-            )
-    if len(config.node) > certificates.LONGEST_NAME:
-        raise BadName(
-            f"The name '{config.node}' is longer than a certificate can hold ({certificates.LONGEST_NAME} characters)."
-            " Set node.name to a shorter one. Nothing was changed."
-        )
 
 
 def _check_not_leaving(directory: ClusterDirectory) -> None:
@@ -226,28 +224,6 @@ def _held(config: Config) -> Iterator[Workspace]:
     with workspace.locked():
         workspace.prepare()
         yield workspace
-
-
-def _settings(directory: ClusterDirectory, endpoints: list[str], host: str, port: int) -> dict[str, str]:
-    shown = {
-        "ca": str(directory.authority),
-        "certificate": str(directory.certificate),
-        "key": str(directory.key),
-    }
-    return (
-        {"registry.url": f"etcd://{','.join(endpoints)}"}
-        | {f"registry.{name}": path for name, path in shown.items()}
-        | {"cluster.listen": f"{in_url(bindable(host))}:{port}", "cluster.url": f"https://{in_url(host)}:{port}"}
-        | {f"cluster.{name}": path for name, path in shown.items()}
-    )
-
-
-def _with(config: Config, settings: dict[str, str]) -> Config:
-    """The configuration as it is once these settings are written; what people set goes before them."""
-    origin = str(ClusterDirectory(config.home).settings)
-    ours = {name: text for name, text in settings.items() if config.origin[name] in {"default", origin}}
-    values = config.values | {name: SETTINGS[name].read(text) for name, text in ours.items()}
-    return replace(config, values=values, origin=config.origin | dict.fromkeys(ours, origin))
 
 
 @contextmanager

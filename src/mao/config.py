@@ -38,8 +38,8 @@ class Config:
         return home
 
     @property
-    def listen(self) -> tuple[str, int]:
-        listen: tuple[str, int] = self.values["server.listen"]
+    def listen(self) -> tuple[str, int] | None:
+        listen: tuple[str, int] | None = self.values["server.listen"]
         return listen
 
 

@@ -122,8 +122,8 @@ class DatasetHistory:
     def _fetch(self, head: str) -> None:
         self._prepare()
         self._check_filter()
-        self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0", "origin", head)
-        self._git.run("update-ref", _REF, head, cwd=self._path)  # what the next fetch needs not bring
+        self._remote("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=tree:0", "--", "origin", head)
+        self._git.run("update-ref", "--", _REF, head, cwd=self._path)  # what the next fetch needs not bring
         if len(list(self._path.glob("objects/pack/*.pack"))) > _MOST_PACKS:
             self._remote("repack", "-a", "-d", "-q")
 
@@ -140,7 +140,7 @@ class DatasetHistory:
             part.rename(self._path)
 
     def _check_filter(self) -> None:
-        args = ("fetch", "--quiet", "--no-write-fetch-head", "--filter=tree:0", "origin", _NOWHERE)
+        args = ("fetch", "--quiet", "--no-write-fetch-head", "--filter=tree:0", "--", "origin", _NOWHERE)
         output = self._git.attempt(*self._settings(), *args, cwd=self._path)
         if _NO_FILTER in output.err:
             raise RemoteRefused(
@@ -169,7 +169,7 @@ class DatasetHistory:
             for row in before.added:
                 counts = {"commits": row.commits, "files": row.files, "size": row.size, "unsaid": row.unsaid}
                 totals[_Origin(row.day, row.tool, row.node)] = Counter(counts)
-        listed = self._git.run("log", f"--format={_FORMAT}", *commits, "--", cwd=self._path)
+        listed = self._git.run("log", f"--format={_FORMAT}", "--end-of-options", *commits, "--", cwd=self._path)
         for line in listed.decode("utf-8", "replace").split("\n"):
             if line:
                 origin, counts = _read(line)
@@ -177,7 +177,10 @@ class DatasetHistory:
         return tuple(Added(**origin._asdict(), **counts) for origin, counts in sorted(totals.items()))
 
     def _is_ancestor(self, commit: str, head: str) -> bool:
-        return self._git.attempt("merge-base", "--is-ancestor", commit, head, cwd=self._path).status == 0
+        return (
+            self._git.attempt("merge-base", "--is-ancestor", "--end-of-options", commit, head, cwd=self._path).status
+            == 0
+        )
 
     def _remember(self, history: History) -> None:
         part = self._path / "counted.json.part"

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mao.arguments import Argument, ArgumentType, ResolvedArguments, resolve
+from mao.arguments import (
+    LONGEST_PATTERN,
+    MAX_PATTERNS,
+    Argument,
+    ArgumentType,
+    ResolvedArguments,
+    pattern_size,
+    resolve,
+)
 from mao.errors import CommandNotFound
 from mao.fields import (
     MAX_ARGUMENT_BYTES,
@@ -35,7 +43,7 @@ from mao.fields import (
 from mao.names import Remote, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "Argument",
@@ -178,6 +186,13 @@ class Resources(Part):
     """What it may write into its data directory."""
 
 
+class Network(StrEnum):
+    """What a run may reach."""
+
+    NONE = "none"
+    FULL = "full"
+
+
 class Author(Part):
     """Somebody to be credited; plain text is taken as the name."""
 
@@ -191,6 +206,22 @@ class Author(Part):
 
 def _author(value: object) -> object:
     return {"Name": value} if isinstance(value, str) else value
+
+
+def _patterns_fit(commands: object) -> object:
+    """Before any is looked at: a file of 30 kB could have gigabytes made of its patterns."""
+    if isinstance(commands, list | tuple) and sum(map(pattern_size, _patterns(commands))) > MAX_PATTERNS:
+        raise ValueError("have patterns that are too large in all: repeat less by {n}, and write [A-Za-z0-9_] for \\w")
+    return commands
+
+
+def _patterns(commands: Iterable[object]) -> Iterator[str]:
+    for command in commands:
+        arguments = command.get("Arguments", command.get("arguments")) if isinstance(command, dict) else None
+        for argument in arguments if isinstance(arguments, list | tuple) else ():
+            pattern = argument.get("Pattern", argument.get("pattern")) if isinstance(argument, dict) else None
+            if isinstance(pattern, str) and len(pattern) <= LONGEST_PATTERN:
+                yield pattern
 
 
 def _version(value: object) -> object:
@@ -214,6 +245,7 @@ class Definition(Part):
         tuple[Command, ...],
         Field(max_length=200, json_schema_extra={"minItems": 1}),
         BeforeValidator(at_least_one),
+        BeforeValidator(_patterns_fit),
     ]
     """What the tool can be asked to do."""
     environment: Annotated[dict[Variable, Loose], SINCE_1] = Field(default_factory=dict)
@@ -228,6 +260,8 @@ class Definition(Part):
     """The container image that runs use, on nodes that run containers."""
     resources: Annotated[Resources | None, SINCE_1] = None
     """The most that a run may use."""
+    network: Annotated[Network | None, SINCE_1] = None
+    """What runs may reach, on nodes with a sandbox: `full`, all that the machine does, if left out; or `none`."""
     license: Annotated[Line | None, SINCE_1] = None
     """The licence of the data, as an SPDX expression: `CC-BY-4.0`."""
     citation: Annotated[Text | None, SINCE_1] = None

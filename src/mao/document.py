@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from mao.alarm import Alarm, AlarmKind
+from mao.approval import Approval, Sighting
 from mao.installation import Clone, CloneState, Installation, Step
 from mao.run import ENDED, PublicationState, Run
 from mao.schedule import Schedule, Slot
 
-Document: TypeAlias = Run | Installation | Clone | Alarm | Schedule | Slot
+Document: TypeAlias = Run | Installation | Clone | Alarm | Schedule | Slot | Sighting | Approval
 
 WAITING = "waiting"
 """The state of a slot that has no outcome yet."""
@@ -29,7 +30,8 @@ class Columns(NamedTuple):
 
     kind: str
     key: str
-    """An id; the name of a tool or dataset; KIND:SUBJECT of an alarm; SCHEDULE/PLANNED of a slot."""
+    """An id; the name of a tool or dataset; KIND:SUBJECT of an alarm; SCHEDULE/PLANNED of a slot;
+    TOOL/COMMIT of a sighting or an approval."""
     live: bool
     """Whether something is still to be done about it."""
     state: str
@@ -37,7 +39,7 @@ class Columns(NamedTuple):
     dataset: str | None
 
 
-def columns_of(document: Document) -> Columns:
+def columns_of(document: Document) -> Columns:  # noqa: PLR0911  # one for each kind of document
     """What `document` is found by."""
     match document:
         case Run():
@@ -65,6 +67,11 @@ def columns_of(document: Document) -> Columns:
                 case AlarmKind.TAG_MOVED:
                     tool = document.subject.lower()
             return Columns("alarm", document.key, live=False, state=document.kind, tool=tool, dataset=None)
+        case Sighting():
+            return Columns("sighting", document.key, live=False, state="seen", tool=document.tool.lower(), dataset=None)
+        case Approval():
+            tool = document.tool.lower()
+            return Columns("approval", document.key, live=False, state="approved", tool=tool, dataset=None)
 
 
 def body_of(document: Document) -> str:

@@ -42,6 +42,7 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             "max_rss": ended.max_rss,
             "log_bytes": ended.log_bytes,
             "log_dropped": ended.log_dropped,
+            "confined": "sandbox" if ended.confined else "none",
         }
     )
     match ended.cause:
@@ -51,7 +52,13 @@ def record(node: LocalNode, run: Run, ended: Ended) -> None:
             how = f"signal {ended.signal}" if ended.signal else f"exit status {ended.exit_code}"
             end(node, run, RunState.FAILED, f"the tool failed: {how}")
         case "not-started":
-            end(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}")
+            where = " (in the sandbox, which shows the system's programs and sandbox.read)" if ended.confined else ""
+            end(node, run, RunState.FAILED, f"the tool could not be started: {ended.error}{where}")
+        case "over-limit":
+            reason = (
+                f"it used more than it may, and was ended: {ended.error} (`Resources` of its definition, sandbox.*)"
+            )
+            end(node, run, RunState.FAILED, reason)
         case "cancelled":
             end(node, run, RunState.CANCELLED, "cancelled")
         case "timed-out":

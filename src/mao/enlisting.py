@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from mao.errors import Conflict, MaoError, OutsideFailed, RegistryUnavailable
+from mao.errors import Conflict, MaoError, NodeUnreachable, OutsideFailed, RegistryUnavailable
 from mao.etcd import members as etcd
-from mao.etcd_member import program
+from mao.etcd_program import program
 from mao.local_node import etcd_client
+from mao.seating import MOST_MEMBERS, Wish, who_decides, wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mao.catalogue import Authority
     from mao.cluster_directory import ClusterDirectory
     from mao.config import Config
     from mao.etcd.client import EtcdClient
     from mao.etcd.members import Member
     from mao.etcd_member import EtcdMember, Listening
 
-MOST_MEMBERS = 5
-"""More would make each write slower and protect from little more: etcd.io/docs advises five."""
 _PATIENCE = 60.0
 """Seconds for a member to come up, or for its turn and its promotion."""
 _SETTLING = 10.0
@@ -78,6 +79,7 @@ def enlist(
     member = directory.member
     with client_of(config) as client:
         listed = etcd.list_members(client)
+        change = partial(wish, config, client, who_decides(client))
         mine = own_member(listed, at, config.node)
         lost = [] if member.has_data else _lost(listed, config.node, member.listening(), at)
         mine = None if mine in lost else mine
@@ -86,21 +88,21 @@ def enlist(
         if as_member:
             program()
         for one in lost:
-            _remove(client, one)
+            _remove(change, Wish(what="remove", member=one.id))
         if not as_member:
             tell(f"The cluster's etcd has {stay} members; this node is a client of them.")
             return False
         if mine is None:
             member.stop()
             member.set_data_aside()  # of a member that was removed: it is of no use any more
-            mine, listed = _added(client, at, tell)
+            mine, listed = _added(change, at, tell)
         if not member.has_data:
             members = {one.name: one.peer_urls[0] for one in listed if one.name} | {config.node: at.peer_url}
             member.configure(
                 config.node, at, directory.identity, members, token=directory.authority_fingerprint(), founding=False
             )
         member.start()
-        _promote(client, member, mine.id, tell)
+        _promote(change, member, mine.id, tell)
     return True
 
 
@@ -159,16 +161,23 @@ def check_leaving(config: Config, directory: ClusterDirectory, *, others: Sequen
     return False
 
 
-def resign(config: Config, directory: ClusterDirectory, *, last: bool) -> None:
-    """Take this node's member out of the cluster, unless it is the last one, and stop it."""
-    at = directory.member.listening()
-    if at is None:
-        return
+def resign(config: Config, directory: ClusterDirectory, decides: Authority | None, *, last: bool, force: bool) -> None:
+    """Take this node and its member out of the cluster, unless it is the last one, and stop it.
+
+    Args:
+        config: of the node.
+        directory: of its cluster.
+        decides: the node that changes members.
+        last: whether the member is the last one.
+        force: also if that node does not answer; then the member is still listed, and its certificates are valid.
+    """
     if not last:
         with client_of(config) as client:
-            mine = own_member(etcd.list_members(client), at, config.node)
-            if mine is not None:
-                _remove(client, mine)
+            try:
+                _remove(partial(wish, config, client, decides), Wish(what="leave"))
+            except NodeUnreachable:
+                if not force:
+                    raise
     directory.member.stop()
 
 
@@ -232,24 +241,29 @@ def _check_alive(member: EtcdMember) -> None:
         )
 
 
-def _remove(client: EtcdClient, member: Member) -> None:
+def _remove(change: Callable[[Wish], list[Member]], wished: Wish) -> None:
     deadline = time.monotonic() + _SETTLING
     while True:
         try:
-            return etcd.remove(client, member.id)
+            change(wished)
         except RegistryUnavailable:
             if time.monotonic() > deadline:
                 raise
+        else:
+            return
         time.sleep(_PAUSE)
 
 
-def _added(client: EtcdClient, at: Listening, tell: Callable[[str], object]) -> tuple[Member, list[Member]]:
+def _added(
+    change: Callable[[Wish], list[Member]], at: Listening, tell: Callable[[str], object]
+) -> tuple[Member, list[Member]]:
     """This node's member as a learner; etcd takes one learner at a time, so another node may be before us."""
     deadline = time.monotonic() + _PATIENCE
     told = False
     while True:
         try:
-            return etcd.add_learner(client, [at.peer_url])
+            listed = change(Wish(what="add", peer_url=at.peer_url))
+            return next(member for member in listed if at.peer_url in member.peer_urls), listed
         except (OutsideFailed, RegistryUnavailable):
             if time.monotonic() > deadline:
                 raise
@@ -259,11 +273,13 @@ def _added(client: EtcdClient, at: Listening, tell: Callable[[str], object]) -> 
         time.sleep(_PAUSE)
 
 
-def _promote(client: EtcdClient, member: EtcdMember, member_id: int, tell: Callable[[str], object]) -> None:
+def _promote(
+    change: Callable[[Wish], list[Member]], member: EtcdMember, member_id: int, tell: Callable[[str], object]
+) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            etcd.promote(client, member_id)
+            change(Wish(what="promote", member=member_id))
         except RegistryUnavailable:
             pass
         else:

@@ -2,30 +2,61 @@
 
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
-    │   ├── BadDefinition, BadArguments, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange, BadSchedule
-    │   └── IdempotencyKeyReused, ValueTooLarge, BadSecret
+    │   ├── BadDefinition, BadArguments, BadSecret, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
+    │   └── BadSchedule, IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
-    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, ScheduleNotFound, SecretNotFound
-    │   └── NotInstalled, NotCloned, FolderNotFound, PathNotFound, ChangeNotFound, RouteNotFound
+    │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, SecretNotFound
+    │   ├── ScheduleNotFound, TokenNotFound, NotInstalled, NotCloned, FolderNotFound, PathNotFound
+    │   └── ChangeNotFound, RouteNotFound, ApprovalNotFound
     ├── Conflict         409, exit 4   look again, decide
-    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, PathClash, PathTaken
-    │   ├── AlreadyInstalled, InUse, RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten
-    │   └── ScheduleEnded, BackfillRefused, SlotTaken, SecretInData
+    │   ├── NameTaken, DatasetTaken, NameDiffers, TagMoved, StaleRevision, NodeTaken, AlreadyInstalled, InUse
+    │   ├── RunEnded, NothingToPublish, CloneChanged, NodeRunning, RemoteRewritten, PathClash, PathTaken
+    │   └── ScheduleEnded, BackfillRefused, SecretInData, SlotTaken, TokenTaken, NotApproved
     ├── OutsideFailed    502, exit 5   mend what we called
-    │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable
+    │   └── GitFailed, InstallerFailed, RemoteRefused, RemoteUnreachable, RepositoryRefused, RepositoryTooLarge
     ├── Unavailable      503, exit 6   try again later
     │   └── NodeUnreachable, DiskFull, Stopping, RegistryUnavailable, RegistryFull
     └── Denied           403, exit 7   show who you are, or ask for the right
-        └── ForeignHost, ForeignOrigin, InvitationRefused
+        ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed, NotSignedIn, TooManyAttempts
+        └── PolicyRefused, RightMissing
+
+HTTP has numbers of its own for `NotSignedIn` (401) and `TooManyAttempts` (429).
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
 
 from __future__ import annotations
 
+from mao.denials import (
+    ForeignHost,
+    ForeignOrigin,
+    InvitationRefused,
+    NotAllowed,
+    NotSignedIn,
+    PolicyRefused,
+    RightMissing,
+    TooManyAttempts,
+)
 from mao.kinds import Conflict, Denied, InvalidRequest, MaoError, NotFound, OutsideFailed, Unavailable, by_code
 
-__all__ = ["Conflict", "Denied", "InvalidRequest", "MaoError", "NotFound", "OutsideFailed", "Unavailable", "by_code"]
+__all__ = [
+    "Conflict",
+    "Denied",
+    "ForeignHost",
+    "ForeignOrigin",
+    "InvalidRequest",
+    "InvitationRefused",
+    "MaoError",
+    "NotAllowed",
+    "NotFound",
+    "NotSignedIn",
+    "OutsideFailed",
+    "PolicyRefused",
+    "RightMissing",
+    "TooManyAttempts",
+    "Unavailable",
+    "by_code",
+]
 
 
 class BadDefinition(InvalidRequest):
@@ -108,6 +139,10 @@ class ScheduleNotFound(NotFound):
     """No schedule with this id is known."""
 
 
+class TokenNotFound(NotFound):
+    """This node has made no such token."""
+
+
 class NotInstalled(NotFound):
     """The tool is not installed on this node."""
 
@@ -130,6 +165,10 @@ class ChangeNotFound(NotFound):
 
 class RouteNotFound(NotFound):
     """The server has nothing at that path."""
+
+
+class ApprovalNotFound(NotFound):
+    """No such commit of the tool is approved on this node."""
 
 
 class NameTaken(Conflict):
@@ -208,6 +247,14 @@ class SlotTaken(Conflict):
     """The cluster has given the slot to another run."""
 
 
+class TokenTaken(Conflict):
+    """A token of that name was made before."""
+
+
+class NotApproved(Conflict):
+    """The commit has to be approved on this node before it is installed."""
+
+
 class GitFailed(OutsideFailed):
     """git did not do what it was asked."""
 
@@ -222,6 +269,14 @@ class RemoteRefused(OutsideFailed):
 
 class RemoteUnreachable(OutsideFailed):
     """The remote did not answer."""
+
+
+class RepositoryRefused(OutsideFailed):
+    """The repository holds what this node does not bring to its disk."""
+
+
+class RepositoryTooLarge(OutsideFailed):
+    """The repository is more than this node takes."""
 
 
 class NodeUnreachable(Unavailable):
@@ -242,15 +297,3 @@ class RegistryUnavailable(Unavailable):
 
 class RegistryFull(Unavailable):
     """The registry has reached its quota and takes nothing more."""
-
-
-class ForeignHost(Denied):
-    """The request names a host that this node does not serve."""
-
-
-class ForeignOrigin(Denied):
-    """The request comes from a web page of another origin."""
-
-
-class InvitationRefused(Denied):
-    """The invitation is not valid, or not any more."""

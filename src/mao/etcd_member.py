@@ -11,9 +11,7 @@ import fcntl
 import os
 import platform
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from mao.errors import InUse, NotFound, OutsideFailed
+from mao.etcd_program import bindable, flags, in_url, program
 from mao.workspace import remove_tree, write_durably
 
 if TYPE_CHECKING:
@@ -68,6 +67,13 @@ class Identity:
     authority: Path
     certificate: Path
     key: Path
+    member_certificate: Path
+    """What it shows to other members; where an earlier version began the cluster there is none, and any node is one."""
+    member_key: Path
+    member_host: str
+    """Stands in what other members show."""
+    revoked: Path
+    """The certificates that it does not take any more."""
 
 
 class EtcdMember:
@@ -120,12 +126,18 @@ class EtcdMember:
         """
         import yaml  # noqa: PLC0415  # only for this and its reading
 
-        tls = {
+        tls: dict[str, Any] = {
             "cert-file": str(identity.certificate),
             "key-file": str(identity.key),
             "trusted-ca-file": str(identity.authority),
             "client-cert-auth": True,
         }
+        if identity.member_certificate.exists():
+            shown = {"cert-file": str(identity.member_certificate), "key-file": str(identity.member_key)}
+            peer = tls | shown | {"allowed-hostname": identity.member_host, "crl-file": str(identity.revoked)}
+            tls = tls | {"crl-file": str(identity.revoked)}
+        else:
+            peer = dict(tls)
         bind = in_url(bindable(at.host))
         settings: dict[str, Any] = {
             "name": name,
@@ -135,7 +147,7 @@ class EtcdMember:
             "client-transport-security": tls,
             "listen-peer-urls": f"https://{bind}:{at.peer_port}",
             "initial-advertise-peer-urls": at.peer_url,
-            "peer-transport-security": dict(tls),
+            "peer-transport-security": peer,
             "initial-cluster": ",".join(f"{member}={url}" for member, url in members.items()),
             "initial-cluster-state": "new" if founding else "existing",
             "initial-cluster-token": token,
@@ -209,7 +221,7 @@ class EtcdMember:
         environment = {"PATH": os.environ.get("PATH", os.defpath)} | (
             {"ETCD_UNSUPPORTED_ARCH": "arm64"} if platform.machine() == "aarch64" else {}
         )
-        os.execve(etcd, [etcd, "--config-file", str(self.configuration)], environment)  # noqa: S606
+        os.execve(etcd, [etcd, *flags(self._settings())], environment)  # noqa: S606
 
     def detach(self) -> None:
         """Start it as a process of no parent: whoever started it need not wait for it."""
@@ -263,37 +275,6 @@ class EtcdMember:
         lines = self.log.read_text("utf-8", "replace").splitlines()
         words = ((_SAID.findall(line) or [line])[-1] for line in lines[-3:])
         return f"The end of {self.log}: {' / '.join(dict.fromkeys(words)).rstrip('.')}."
-
-
-def program() -> str:
-    """The path of etcd.
-
-    Raises:
-        OutsideFailed: there is none on this machine.
-    """
-    found = shutil.which("etcd", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"]))
-    if found is None:
-        raise OutsideFailed(
-            "etcd is not on this machine, so it can have no member. Install it (`apt install etcd-server`"
-            " or a release of github.com/etcd-io/etcd on the PATH), or join as a client (`mao cluster join --client`)."
-        )
-    return found
-
-
-def in_url(host: str) -> str:
-    """`host` as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
-
-
-def bindable(host: str) -> str:
-    """The number to listen at: that of the host, if this machine has it; else all, as behind a translated address."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind(address)
-    except OSError:
-        return "0.0.0.0"  # noqa: S104  # only holders of a certificate of the cluster are let in
-    return str(address[0])
 
 
 if __name__ == "__main__":

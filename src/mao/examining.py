@@ -70,6 +70,8 @@ class ClusterState(Value):
     """Seconds since the registry was last in touch."""
     authority: bool
     """Whether the key of the cluster's authority is on this node: it invites others."""
+    secured: bool | None
+    """Whether the registry asks who writes: each node can write what is its own. None where etcd is somebody else's."""
     certificate_expires_at: Moment | None
     authority_expires_at: Moment | None
     quorum: bool
@@ -96,6 +98,7 @@ def examine(node: LocalNode, clocks: Sequence[ClockState]) -> ClusterState:
     client = etcd_client(node.config)
     try:
         members, alarms = _members(client)
+        secured = _is_secured(client) if ClusterDirectory(node.config.home).settings.exists() else None
     finally:
         client.close()
     voters = [member for member in members if not member.learner]
@@ -106,6 +109,7 @@ def examine(node: LocalNode, clocks: Sequence[ClockState]) -> ClusterState:
         registry=url,
         registry_age=round(node.mirror.age(), 3),
         authority=directory.authority_key.exists(),
+        secured=secured,
         certificate_expires_at=_expires(node, "cluster.certificate"),
         authority_expires_at=_expires(node, "cluster.ca"),
         quorum=len(up) > len(voters) // 2 and any(member.leader for member in up),
@@ -114,6 +118,15 @@ def examine(node: LocalNode, clocks: Sequence[ClockState]) -> ClusterState:
         advice=(),
     )
     return state.model_copy(update={"advice": (*_advice(state, alarms), *_advice_on_nodes(state))})
+
+
+def _is_secured(client: EtcdClient) -> bool:
+    from mao.etcd import users  # noqa: PLC0415  # grpc takes longer to load than all the rest
+
+    try:
+        return users.are_asked_for(client)
+    except MaoError:  # it does not answer, which is said elsewhere
+        return True
 
 
 def _expires(node: LocalNode, setting: str) -> Moment | None:
@@ -216,6 +229,11 @@ def _advice_on(member: MemberState) -> Iterator[str]:
 
 
 def _advice_on_nodes(state: ClusterState) -> Iterator[str]:
+    if state.secured is False:
+        yield (
+            "Every node can write everything in the registry: what others registered, users and members. Say `mao"
+            " cluster secure` on the node with the authority's key; see docs/explanation/stolen-keys.md."
+        )
     for clock in state.clocks:
         if clock.offset is not None and abs(clock.offset) - (clock.within or 0.0) > _CLOCK:
             direction = "ahead of" if clock.offset > 0 else "behind"

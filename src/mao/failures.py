@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mao.errors import (
     DiskFull,
     GitFailed,
-    MaoError,
     OutsideFailed,
     PathClash,
     RegistryUnavailable,
-    RemoteRefused,
     RemoteRewritten,
     RemoteUnreachable,
+    RepositoryRefused,
+    RepositoryTooLarge,
     SecretInData,
     SlotTaken,
 )
-from mao.retry import AWAY, MENDED_BY_SOMEBODY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Retry
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A cause for which an exchange with a remote fails.
-
-    Args:
-        cause: its code.
-        means: a sentence for people.
-        remedy: what people do about it, likewise.
-        pattern: of git's words; None where this program finds it out itself.
-        error: the class of error that it is.
-        retry: its rule for trying again; None: only when somebody asks for it, as it needs a decision.
-    """
-
-    cause: str
-    means: str
-    remedy: str
-    pattern: str | None = None
-    error: type[MaoError] = RemoteRefused
-    retry: Retry | None = MENDED_BY_SOMEBODY
-
+from mao.retry import AWAY, ONLY_WHEN_ASKED, RACING, RATE_LIMITED, Failure
 
 # git has no exit codes for these. The order matters, as several texts accompany many causes, and a hook says anything.
 # The words are those of git 2.39 to 2.52 with LC_ALL=C, and of the usual hosts.
 FAILURES = (
+    Failure(
+        "repository-refused",
+        "The repository holds what no honest git makes, such as a file called `.git`. Nothing of it was kept.",
+        "Find out who made it. Whoever it belongs to has to take it out of the history.",
+        r"(?m)^(fatal|error): (fsck error in pack|invalid path|object of unexpected type)",
+        error=RepositoryRefused,
+        retry=ONLY_WHEN_ASKED,
+    ),
+    Failure(
+        "repository-too-large",
+        "The repository is larger than `install.size_limit`, or git needed more memory than `git.memory_limit` for it.",
+        "Find out why. If it is right, raise the limit.",
+        r"(?m)^error: .* died of signal 25|^fatal:.*File too large|exit status -25$|^fatal: Out of memory"
+        r"|^fatal: mmap failed: Cannot allocate memory",
+        error=RepositoryTooLarge,
+        retry=ONLY_WHEN_ASKED,
+    ),
     Failure(
         "lost-race",
         "Others published in the same moment, each time that it was tried.",

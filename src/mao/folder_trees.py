@@ -11,7 +11,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from mao.errors import FolderNotFound, GitFailed
+from mao.errors import FolderNotFound, GitFailed, RepositoryTooLarge
 from mao.names import nearest
 from mao.values import display
 
@@ -29,6 +29,7 @@ Scope: TypeAlias = "dict[bytes, Scope] | None"
 
 _TREE = b"40000"
 _LINK = b"160000"  # to a commit of another repository
+_MOST_FOLDERS = 1_000_000  # a few trees can stand for more than any memory holds
 ALONE = "--filter=tree:0"
 """Only the objects that are named."""
 WHOLE = "--no-filter"
@@ -91,6 +92,8 @@ class FolderTrees:
                     if strict and place.scope:
                         _check(place, trees[place.tree])
                     self._descend(place, trees, below, files)
+                if len(below) > _MOST_FOLDERS:
+                    raise RepositoryTooLarge(f"The dataset has more than {_MOST_FOLDERS:,} folders beside each other.")
             places = below
         if absent := self._absent(files):
             self.fetch(ALONE, absent)
@@ -126,7 +129,9 @@ class FolderTrees:
             below.append(_Place(posixpath.join(place.path, display(name)), entry.id, before, scope))
 
     def _root(self, commit: str) -> str:
-        return self.git.run("log", "-1", "--format=%T", commit, cwd=self.path).decode().strip()
+        return (
+            self.git.run("log", "-1", "--format=%T", "--end-of-options", commit, "--", cwd=self.path).decode().strip()
+        )
 
     def _read(self, ids: set[str]) -> dict[str, Tree]:
         """Those of the trees that are here."""

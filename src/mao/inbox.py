@@ -65,7 +65,9 @@ def read(cache: DatasetCache, waiting: Mapping[str, str]) -> list[Delivery]:
         return []
     args = ("log", "--no-walk=unsorted", "--max-parents=0", "--root", "--raw", "-z", "--no-abbrev", "--no-renames")
     with cache.mended():
-        listed = cache.git.run(*args, f"--format={_FORM}", *sorted(set(waiting.values())), "--", cwd=cache.path)
+        listed = cache.git.run(
+            *args, f"--format={_FORM}", "--end-of-options", *sorted(set(waiting.values())), "--", cwd=cache.path
+        )
     commits = dict(_commits(listed))
     found = [_delivery(ref, commit, *commits[commit]) for ref, commit in waiting.items() if commit in commits]
     return sorted((one for one in found if one is not None), key=lambda one: (one.run, one.node))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mao import data_directory
 from mao.building import find_installation, job_directory
 from mao.checking import check_tag
+from mao.consenting import check, check_belongs, check_source, has_read, saw
 from mao.errors import (
     AlreadyInstalled,
     BadDefinition,
@@ -21,6 +22,8 @@ from mao.values import new_id, now
 from mao.workspace import fsync, remove_tree
 
 if TYPE_CHECKING:
+    from mao.catalogue import Tool
+    from mao.definition import Definition
     from mao.local_node import LocalNode
     from mao.run import Run
 
@@ -32,6 +35,7 @@ def request_install(node: LocalNode, name: str, commit: str | None = None) -> In
 
     Raises:
         ToolNotFound, OutsideFailed, BadDefinition: nothing was begun.
+        PolicyRefused, NotApproved: this node does not let it in; with what decides, and what to do.
         TagMoved: the tool was registered with a tag, which names another commit now, or is gone.
         AlreadyInstalled: at another commit; to change that, name the commit.
         InUse: another attempt is under way.
@@ -46,13 +50,13 @@ def request_install(node: LocalNode, name: str, commit: str | None = None) -> In
             f"'{tool.name}' is installed at commit {present.commit}; registered is {tool.commit}."
             f" 'mao tool update {tool.name}' shows what would change, and does it."
         )
+    check_source(node, tool.name, tool.url, tool.ref)
     if commit is None and (moved := check_tag(node, tool)):
         raise TagMoved(f"{moved} Nothing was installed.")
-    definition = tool.definition if wanted == tool.commit else read(node, tool.url, Pinned(tool.ref, wanted)).definition
-    if definition.name.lower() != tool.name.lower():
-        raise BadDefinition(f"At commit {wanted} the definition is of '{definition.name}', not '{tool.name}'.")
-    check_remote(node, definition.data.repo.remote)
+    definition = _definition(node, tool, wanted)
     attempt = Attempt(id=new_id(), commit=wanted, url=tool.url, ref=tool.ref, definition=definition, started_at=now())
+    check(node, tool.name, attempt, present.commit if present else None)
+    check_belongs(node, tool.name, tool.url, wanted)
     with node.locked("installation", name):
         present = node.store.installation(name)
         if present is not None and (done := _same(present, wanted)):
@@ -63,6 +67,18 @@ def request_install(node: LocalNode, name: str, commit: str | None = None) -> In
         begun = present.model_copy(update={"attempt": attempt, "state": state})
         node.store.save(begun)
         return begun
+
+
+def _definition(node: LocalNode, tool: Tool, commit: str) -> Definition:
+    """The definition of `tool` at `commit` as this node itself has read it, whatever the registry says."""
+    if commit == tool.commit and has_read(node, tool.name, commit, tool.definition):
+        return tool.definition
+    definition = read(node, tool.url, Pinned(tool.ref, commit)).definition
+    if definition.name.lower() != tool.name.lower():
+        raise BadDefinition(f"At commit {commit} the definition is of '{definition.name}', not '{tool.name}'.")
+    check_remote(node, definition.data.repo.remote)
+    saw(node, tool.name, commit, definition)
+    return definition
 
 
 def _same(present: Installation, commit: str) -> Installation | None:

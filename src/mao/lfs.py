@@ -91,7 +91,7 @@ def upload(git: Git, aside: Path, url: str, files: Sequence[DataFile]) -> list[s
     names = sorted(set(oids))
     settings = [word for key, value in _PUSH.items() for word in ("-c", f"{key}={value}")]
     for at in range(0, len(names), _ONE_CALL):
-        args = (*settings, "lfs", "push", "--object-id", url, *names[at : at + _ONE_CALL])
+        args = (*settings, "lfs", "push", "--object-id", "--", url, *names[at : at + _ONE_CALL])
         try:
             output = git.attempt(*args, cwd=aside)
         except RemoteUnreachable as error:  # it took too long

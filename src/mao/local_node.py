@@ -7,16 +7,20 @@ import os
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from mao.agenda import Agenda
+from mao.audit_log import AuditLog
+from mao.authority import ask_for_rights
 from mao.cluster_directory import ClusterDirectory
 from mao.config import cluster_file
 from mao.dataset_cache import DatasetCache
 from mao.dataset_history import DatasetHistory
-from mao.errors import InUse, MaoError
+from mao.errors import InUse, MaoError, Unavailable
 from mao.executors.process import ProcessExecutor
+from mao.executors.sandbox import SandboxExecutor
 from mao.git import Git, end_left_over, fetchable
 from mao.kept_mirror import KeptMirror
 from mao.keyring import Keyring
@@ -24,6 +28,7 @@ from mao.mirror import Mirror
 from mao.registries.sqlite import SqliteRegistry
 from mao.store import Store
 from mao.tally import Tally
+from mao.tokens import Tokens
 from mao.values import now
 from mao.workspace import Workspace
 
@@ -48,6 +53,13 @@ def etcd_client(config: Config) -> EtcdClient:
     return EtcdClient(_endpoints(config["registry.url"]), *given)
 
 
+def etcd_registry(client: EtcdClient) -> Registry:
+    """The registry in the etcd that a client speaks with."""
+    from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
+
+    return EtcdRegistry(client)
+
+
 def _endpoints(url: str) -> list[str]:
     return url.removeprefix("etcd://").split(",")
 
@@ -55,7 +67,7 @@ def _endpoints(url: str) -> list[str]:
 def _etcd(config: Config, _: Workspace) -> Registry:
     from mao.registries.etcd import EtcdRegistry  # noqa: PLC0415  # as above
 
-    return EtcdRegistry(etcd_client(config))
+    return EtcdRegistry(etcd_client(config), partial(ask_for_rights, config))
 
 
 REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
@@ -63,8 +75,29 @@ REGISTRIES: dict[str, Callable[[Config, Workspace], Registry]] = {
     "sqlite": lambda _, workspace: SqliteRegistry(workspace.registry),
 }
 EXECUTORS: dict[str, Callable[[Workspace], Executor]] = {
-    "process": lambda workspace: ProcessExecutor(wake=workspace.wake),
+    "sandbox": lambda workspace: SandboxExecutor(workspace.temporary / "devices", workspace.wake),
+    "process": lambda workspace: ProcessExecutor(workspace.wake),
 }
+"""The safest first."""
+
+
+def choose_executor(config: Config, workspace: Workspace) -> tuple[Executor, str]:
+    """The executor that the configuration names, or the safest that works; and why no safer one does.
+
+    Raises:
+        Unavailable: what the configuration names does not work here.
+    """
+    wanted: str = config["runs.executor"]
+    if wanted != "auto":
+        return EXECUTORS[wanted](workspace), "" if wanted == "sandbox" else f"runs.executor is '{wanted}'."
+    why = ""
+    for name, make in EXECUTORS.items():
+        try:
+            return make(workspace), why
+        except Unavailable as error:
+            log.debug("no %s: %s", name, error.detail)
+            why = why or error.detail
+    raise Unavailable(why)
 
 
 class LocalNode:
@@ -75,7 +108,8 @@ class LocalNode:
         self.clock = clock
         self.workspace = Workspace(config.home)
         self.keyring = Keyring(self.workspace.keyring)
-        self.git = Git(config.home, config["git.time_limit"], config["git.allow_http"])
+        limits = config["git.time_limit"], config["git.allow_http"], config["git.memory_limit"]
+        self.git = Git(config.home, *limits)
         # Weak: a lock that nobody holds or waits for goes, or there would be one for every run there ever was.
         self._locks: WeakValueDictionary[tuple[str, str], threading.RLock] = WeakValueDictionary()
         self._locks_guard = threading.Lock()
@@ -93,6 +127,10 @@ class LocalNode:
         self.workspace.prepare()
         self.store = Store(self.workspace.store)
         closing.callback(self.store.close)
+        self.tokens = Tokens(self.workspace.access)
+        closing.callback(self.tokens.close)
+        self.audit = AuditLog(self.workspace.audit)
+        closing.callback(self.audit.close)
         self._start_member()
         url: str = self.config["registry.url"]
         self.kept = KeptMirror(self.workspace.mirror, url)
@@ -101,7 +139,9 @@ class LocalNode:
         embedded = url == "sqlite"  # it is a file beside the copy
         self.mirror = Mirror(self.registry, lambda _: self._changed(), None if embedded else self.kept)
         closing.callback(self.mirror.close)
-        self.executor = EXECUTORS["process"](self.workspace)
+        self.executor, why = choose_executor(self.config, self.workspace)
+        if why:
+            log.warning("Tools can touch all that the user of this node can. %s", why)
         closing.callback(self.executor.close)
         closing.callback(self.git.close)
         self.store.listen(self._changed)

@@ -11,7 +11,7 @@ from mao.agenda import Agenda
 from mao.catalogue import SCHEDULES, SLOTS, schedule_key, slots_below
 from mao.claiming import AGAIN, Looking, Remembered
 from mao.document import body_of
-from mao.errors import RegistryFull, RegistryUnavailable, StaleRevision
+from mao.errors import Denied, RegistryFull, RegistryUnavailable, RightMissing, StaleRevision
 from mao.ranking import live_nodes, ranked
 from mao.registry import Edit
 from mao.schedule import Schedule, ScheduleState, Slot
@@ -85,7 +85,7 @@ class Minder:
         with node.locked("schedule", schedule_id):
             try:
                 again = self._advanced(schedule_id, since)
-            except (RegistryUnavailable, RegistryFull) as error:
+            except (RegistryUnavailable, RegistryFull, RightMissing) as error:
                 log.info("schedule %s is looked at again: %s", schedule_id, error.detail)
                 again = node.clock() + AGAIN
             self._agenda.put(schedule_id, again)
@@ -105,7 +105,9 @@ class Minder:
         look = Looking(node, schedule, remembered, since)
         look.go()
         names = ranked(live_nodes(node), schedule_id)
-        if names[:1] == [node.config.node.lower()]:
+        own, whose = node.config.node.lower(), schedule.node.lower()
+        # A registry that asks who writes takes it from the node that added the schedule, or from an administrator.
+        if own == whose or (whose not in names and (names[:1] == [own] or node.config["node.administrator"])):
             self._clear(schedule, remembered, entry.revision, names)
         if schedule.state is ScheduleState.REMOVED:
             return max(schedule.changed_at + timedelta(days=node.config["cluster.keep_slots"]), node.clock() + AGAIN)
@@ -140,5 +142,5 @@ class Minder:
         is_last = ended and len(edits) == len(entries) and not remembered.unsettled
         if is_last or len(edits) >= _BATCH:
             value = None if is_last else body_of(schedule).encode()
-            with suppress(StaleRevision):  # somebody has changed the schedule: it is looked at again
+            with suppress(StaleRevision, Denied):  # somebody has changed it: it is looked at again; or others see to it
                 node.mirror.catch_up(node.registry.write(*edits, Edit(schedule_key(schedule.id), value, revision)))

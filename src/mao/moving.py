@@ -6,7 +6,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
-from mao.catalogue import DATASETS, SCHEDULES, SLOTS, TOOLS, Dataset, Tool, dataset_key
+from mao.catalogue import (
+    DATASETS,
+    HEADS,
+    SCHEDULES,
+    SLOTS,
+    TOOLS,
+    Dataset,
+    DatasetHead,
+    Tool,
+    dataset_in,
+    dataset_key,
+    head_edit,
+    head_in,
+    head_key,
+)
 from mao.errors import StaleRevision
 from mao.registry import Edit
 from mao.schedule import Slot
@@ -24,6 +38,11 @@ class Moved:
 
     keys: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+
+    @property
+    def registered(self) -> int:
+        """How many of them are tools and datasets."""
+        return sum(key.startswith((TOOLS, DATASETS)) for key in self.keys)
 
 
 def entries(registry: Registry, prefix: str) -> Iterator[Entry]:
@@ -44,7 +63,11 @@ def bring(own: Registry, cluster: Registry) -> Moved:
     """
     moved = Moved()
     for entry in entries(own, DATASETS):
-        _bring(entry.key, Dataset.model_validate_json(entry.value), cluster, moved)
+        mine = Dataset.model_validate_json(entry.value)
+        _bring(entry.key, mine, cluster, moved)
+        if entry.key in moved.keys:
+            _bring_head(dataset_in(own.get, mine.name) or mine, cluster)
+            moved.keys.append(head_key(mine.name))
     for entry in entries(own, TOOLS):
         tool = Tool.model_validate_json(entry.value)
         if own.get(dataset_key(tool.dataset)) is not None and dataset_key(tool.dataset) not in moved.keys:
@@ -91,7 +114,8 @@ def take_along(cluster: Registry, own: Registry, store: Store, node: str) -> int
         dataset = Dataset.model_validate_json(entry.value)
         if dataset.registered_by.lower() == node or dataset.name.lower() in datasets or _uses(store, dataset.name):
             wanted.append(entry)
-    for entry in wanted:
+    told = [cluster.get(entry.key.replace(DATASETS, HEADS, 1)) for entry in wanted if entry.key.startswith(DATASETS)]
+    for entry in (*wanted, *(one for one in told if one is not None)):
         present = own.get(entry.key)
         if present is None or present.value != entry.value:
             own.write(Edit(entry.key, entry.value, present.revision if present else 0))
@@ -113,7 +137,23 @@ def _bring(key: str, mine: Tool | Dataset, cluster: Registry, moved: Moved) -> N
             moved.keys.append(key)
             return
         with suppress(StaleRevision):  # another node has written it just now: look again
-            cluster.write(Edit(key, value.model_dump_json(by_alias=True).encode(), present.revision if present else 0))
+            text = value.model_dump_json(by_alias=True, exclude=set(DatasetHead.model_fields))
+            cluster.write(Edit(key, text.encode(), present.revision if present else 0))
+
+
+def _bring_head(mine: Dataset, cluster: Registry) -> None:
+    """Have the cluster know which tools are of a dataset, and its head if it does not know of any."""
+    while True:
+        present, theirs = cluster.get(head_key(mine.name)), head_in(cluster.get, mine.name)
+        newest = theirs if theirs.head else mine
+        together = tuple(dict.fromkeys((*theirs.produced_by, *mine.produced_by)))
+        told = {"produced_by": together, "head": newest.head, "updated_at": newest.updated_at}
+        edit = head_edit(cluster.get, mine.name, **told)
+        if present is not None and present.value == edit.value:
+            return
+        with suppress(StaleRevision):  # as above
+            cluster.write(edit)
+            return
 
 
 def _joined(mine: Tool | Dataset, present: Entry | None) -> Tool | Dataset | str | None:
@@ -128,8 +168,7 @@ def _joined(mine: Tool | Dataset, present: Entry | None) -> Tool | Dataset | str
                     f"The dataset '{theirs.name}' is registered in the cluster by node '{theirs.registered_by}' with"
                     f" the remote {theirs.url}; here it is {mine.url}. Give yours another name and register it."
                 )
-            together = tuple(dict.fromkeys((*theirs.produced_by, *mine.produced_by)))
-            return theirs.model_copy(update={"produced_by": together}) if together != theirs.produced_by else None
+            return None
         case Tool():
             registered = Tool.model_validate_json(present.value)
             if registered.url == mine.url and registered.registered_by != mine.registered_by:

@@ -44,7 +44,7 @@ def remote_fault(url: str) -> str | None:
         return "names a git remote helper, which could run a command; give https://, ssh:// or file://"
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", url)
     if scheme and scheme[1].lower() not in _SCHEMES:
-        return f"has the scheme '{scheme[1]}'; give https://, ssh:// or file://"
+        return f"has the scheme '{scheme[1][:20]}'; give https://, ssh:// or file://"
     if scheme and (not scheme[2] or scheme[2].startswith("-")):
         return "has no host or path, or one that begins with '-'"
     scp_like = None if scheme else re.match(r"([^/:]+):(.+)", url)

@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mao.bare_cache import BareCache
 from mao.definition_file import FILE_NAMES, MAX_BYTES, load
-from mao.errors import BadDefinition, BadRemote, GitFailed
-from mao.git import fetchable
+from mao.errors import BadDefinition, BadRemote, GitFailed, OutsideFailed
+from mao.foreign_tree import tool_entries
+from mao.git import failure, fetchable
 from mao.names import is_absolute_remote, remote_fault
 from mao.values import new_id
 from mao.yaml_tree import Fault, read_tree
@@ -26,6 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NO_REF = re.compile(r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.lock$|\.$")
 _LARGEST_SHOWN = 1 << 20
 _LINK, _FOLDER = "120000", "040000"  # git's modes of what a commit holds
+_NOT_ADVERTISED = "unadvertised object"
 NO_SUCH_REF = "no-such-ref"
 """The cause of a failure that only means that the remote answers, and does not have the branch or tag."""
 _FILES = frozenset({"100644", "100755", "100664"})
@@ -33,10 +36,20 @@ _FILES = frozenset({"100644", "100755", "100664"})
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """A ref of a remote and the commit that it names; `ref` is in full, or the commit itself."""
+    """A ref of a remote and the commit that it names; `ref` is in full, or the commit itself.
+
+    Raises:
+        BadRemote: they cannot be that, whoever says so: a remote, or what is registered.
+    """
 
     ref: str
     commit: str
+
+    def __post_init__(self) -> None:
+        if not _COMMIT.fullmatch(self.commit):
+            raise BadRemote(f"'{self.commit}' is not the id of a commit.")
+        if _NO_REF.search(self.ref):
+            raise BadRemote(f"'{self.ref}' cannot be a branch or tag (git-check-ref-format).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,48 +107,82 @@ def read(node: LocalNode, url: str, pinned: Pinned) -> Reading:
         OutsideFailed: the repository cannot be read; in git's words.
     """
     with node.workspace.aside(new_id()) as repository:
-        node.git.run("init", "--bare", "--quiet", ".", cwd=repository)
-        fetch_commit(node, repository, url, pinned)
-        listed = node.git.run("ls-tree", "-r", "-t", "-z", pinned.commit, cwd=repository).decode("utf-8", "replace")
-        files = {path: entry for entry, _, path in (line.partition("\t") for line in listed.split("\0") if line)}
+        node.git.run("init", "--bare", "--quiet", "--template=", ".", cwd=repository)
+        source = _Source(node, repository, url)
+        source.fetch(pinned)
+        files = tool_entries(node.git, repository, pinned.commit, node.config["install.size_limit"], sizes=False)
         file = next((name for name in FILE_NAMES if name in files), None)
         if file is None:
             raise BadDefinition(f"{url} has no {' or '.join(FILE_NAMES)} at its root, at {pinned.commit[:12]}.")
-        text = _blob(node, repository, file, files[file])
+        text = _definition(source, file, files[file])
         definition = load(text, file)
         _check_files(definition, files, file, text)
-        script = _installer(node, repository, definition, files)
+        script = _installer(source, definition, files)
     files = {path: entry for path, entry in files.items() if entry.split()[1] != "tree"}
     return Reading(pinned, definition, text.decode("utf-8-sig"), script, files)
 
 
-def _installer(node: LocalNode, repository: Path, definition: Definition, files: dict[str, str]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A repository that is read: of a commit comes the list of its files, and of these the few that are asked for."""
+
+    node: LocalNode
+    repository: Path
+    url: str
+
+    def fetch(self, pinned: Pinned) -> None:
+        try:
+            self._bring("--depth=1", pinned.commit, limit="blob:none")
+        except OutsideFailed as error:
+            if _NOT_ADVERTISED not in error.detail:
+                raise
+            fetch_commit(self.node, self.repository, self.url, pinned)
+
+    def size(self, blob: str) -> int:
+        """Bytes of a file, which is here then."""
+        asked = ("cat-file", "-s", "--end-of-options", blob)
+        found = self.node.git.attempt(*asked, cwd=self.repository)
+        if found.status != 0:
+            self._bring(blob, limit=None, settings=("fetch.negotiationAlgorithm=noop",))
+            return int(self.node.git.run(*asked, cwd=self.repository))
+        return int(found.out)
+
+    def content(self, blob: str) -> bytes:
+        return self.node.git.run("cat-file", "blob", "--end-of-options", blob, cwd=self.repository)
+
+    def _bring(self, *what: str, limit: str | None, settings: tuple[str, ...] = ()) -> None:
+        cache = BareCache(self.node.git, self.repository, self.url)
+        cache.fetch(*what, limit=limit, settings=settings, largest=self.node.config["install.size_limit"])
+
+
+def _installer(source: _Source, definition: Definition, files: dict[str, str]) -> str | None:
     if definition.installer is None:
         return None
     blob = files[posixpath.normpath(definition.installer.script)].split()[2]
-    if int(node.git.run("cat-file", "-s", blob, cwd=repository)) > _LARGEST_SHOWN:
+    if source.size(blob) > _LARGEST_SHOWN:
         return f"(git blob {blob}: too large to be shown)\n"
-    return node.git.run("cat-file", "blob", blob, cwd=repository).decode("utf-8", "replace")
+    return source.content(blob).decode("utf-8", "replace")
 
 
 def fetch_commit(node: LocalNode, repository: Path, url: str, pinned: Pinned) -> None:
     """Fetch one commit into `repository`; by its ref, with the history, if the remote does not give single commits."""
+    largest = node.config["install.size_limit"]
     options = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-    output = node.git.attempt(*options, "--depth=1", fetchable(url), pinned.commit, cwd=repository)
-    if output.status != 0 and "unadvertised object" in output.err:
-        node.git.run(*options, fetchable(url), pinned.ref, cwd=repository)
+    single = (*options, "--depth=1", "--", fetchable(url), pinned.commit)
+    output = node.git.attempt(*single, cwd=repository, largest=largest)
+    if output.status != 0 and _NOT_ADVERTISED in output.err:
+        node.git.run(*options, "--", fetchable(url), pinned.ref, cwd=repository, largest=largest)
     elif output.status != 0:
-        node.git.run(*options, "--depth=1", fetchable(url), pinned.commit, cwd=repository)
+        raise failure(output, single)
 
 
-def _blob(node: LocalNode, repository: Path, path: str, entry: str) -> bytes:
+def _definition(source: _Source, path: str, entry: str) -> bytes:
     mode, kind, blob = entry.split()
     if kind != "blob" or mode == _LINK:
         raise BadDefinition(f"'{path}' is not a file in the repository.")
-    size = int(node.git.run("cat-file", "-s", blob, cwd=repository))
-    if size > MAX_BYTES:
+    if (size := source.size(blob)) > MAX_BYTES:
         raise BadDefinition(f"'{path}' has {size:,} bytes; a definition has at most {MAX_BYTES:,}.")
-    return node.git.run("cat-file", "blob", blob, cwd=repository)
+    return source.content(blob)
 
 
 def _check_files(definition: Definition, files: dict[str, str], file: str, text: bytes) -> None:

@@ -6,8 +6,21 @@ import json
 from typing import TYPE_CHECKING
 
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
-from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.catalogue import (
+    DATASETS,
+    TOOLS,
+    UNTOLD,
+    Dataset,
+    DatasetHead,
+    Tool,
+    dataset_in,
+    dataset_key,
+    head_edit,
+    head_key,
+    tool_key,
+)
 from mao.checking import seen
+from mao.consenting import saw
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
 from mao.names import name_fault, nearest
@@ -61,15 +74,17 @@ def register_tool(
                     f"The tool '{taken.name}' is registered already, by node '{taken.registered_by}' from {taken.url}"
                     f" at {taken.commit[:12]}. Choose another Name, or let that node replace it."
                 )
-            return [_joined(look, tool), _edit(present, tool)]
+            return [*_joined(look, tool), _edit(present, tool)]
         present = unchanged(present, f"tool '{tool.name}'", if_revision)
         replaced = Tool.model_validate_json(present.value)
         check_own(node, replaced, as_administrator=as_administrator)
         new = tool.model_copy(update={"registered_by": replaced.registered_by})
         moved = replaced.dataset.lower() != new.dataset.lower()
-        return [_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
+        return [*_joined(look, new), *(_left(look, replaced) if moved else []), _edit(present, new)]
 
-    return Tool.model_validate_json(written(node, registration)[-1].value or b"")
+    registered = Tool.model_validate_json(written(node, registration)[-1].value or b"")
+    saw(node, registered.name, registered.commit, registered.definition)
+    return registered
 
 
 def _read_tool(node: LocalNode, url: str, ref: str | None, name: str | None) -> Tool:
@@ -96,34 +111,33 @@ def _read_tool(node: LocalNode, url: str, ref: str | None, name: str | None) -> 
 def _edit(present: Entry | None, value: Tool | Dataset) -> Edit:
     """Give the key of `value` this value, if it still is as it was looked at."""
     key = tool_key(value.name) if isinstance(value, Tool) else dataset_key(value.name)
-    return Edit(key, value.model_dump_json(by_alias=True).encode(), present.revision if present else 0)
+    text = value.model_dump_json(by_alias=True, exclude=set(DatasetHead.model_fields))
+    return Edit(key, text.encode(), present.revision if present else 0)
 
 
-def _joined(look: Look, tool: Tool) -> Edit:
-    """The dataset of `tool` with the tool in it; also if it is in it, so that nobody withdraws it at this moment."""
+def _joined(look: Look, tool: Tool) -> list[Edit]:
+    """The dataset of `tool`, and that the tool is in it."""
     repo = tool.definition.data.repo
-    present = look(dataset_key(repo.name))
-    if present is None:
-        return _edit(None, _dataset_of(tool))
-    dataset = Dataset.model_validate_json(present.value)
+    dataset = dataset_in(look, repo.name)
+    if dataset is None:
+        new = _dataset_of(tool)
+        return [_edit(None, new), head_edit(look, new.name, produced_by=(tool.name,), **UNTOLD)]
     if dataset.url != repo.remote:
         raise DatasetTaken(
             f"The dataset '{dataset.name}' is registered already, by node '{dataset.registered_by}' with the remote"
             f" {dataset.url}; the definition says {repo.remote}. Give the tool's dataset another Name."
         )
-    if tool.name in dataset.produced_by:
-        return _edit(present, dataset)
-    return _edit(present, dataset.model_copy(update={"produced_by": (*dataset.produced_by, tool.name)}))
+    within = tuple(dict.fromkeys((*dataset.produced_by, tool.name)))
+    return [head_edit(look, dataset.name, produced_by=within)]
 
 
 def _left(look: Look, tool: Tool) -> list[Edit]:
     """The dataset of `tool` without the tool."""
-    present = look(dataset_key(tool.dataset))
-    dataset = Dataset.model_validate_json(present.value) if present else None
+    dataset = dataset_in(look, tool.dataset)
     if dataset is None or tool.name not in dataset.produced_by:
         return []
     others = tuple(name for name in dataset.produced_by if name != tool.name)
-    return [_edit(present, dataset.model_copy(update={"produced_by": others}))]
+    return [head_edit(look, dataset.name, produced_by=others)]
 
 
 def _dataset_of(tool: Tool) -> Dataset:
@@ -132,7 +146,6 @@ def _dataset_of(tool: Tool) -> Dataset:
         name=repo.name,
         url=repo.remote,
         description=f"Data of {tool.name}: {tool.definition.description}".strip(),
-        produced_by=(tool.name,),
         license=tool.definition.license,
         registered_by=tool.registered_by,
         registered_at=tool.registered_at,
@@ -172,17 +185,18 @@ def register_dataset(
                     f"The dataset '{taken.name}' is registered already, by node '{taken.registered_by}' with the"
                     f" remote {taken.url}. Choose another name."
                 )
-            return [_edit(None, new)]
+            return [_edit(None, new), head_edit(look, name, produced_by=(), **UNTOLD)]
         present = unchanged(present, f"dataset '{name}'", if_revision)
-        replaced = Dataset.model_validate_json(present.value)
+        replaced = dataset_in(look, name) or new
         check_own(node, replaced, as_administrator=as_administrator)
-        update: dict[str, object] = {"url": url, "description": description}
-        if replaced.url != url:  # nobody has told yet what the new remote has
-            update |= {"head": None, "updated_at": None}
-        return [_edit(present, replaced.model_copy(update=update))]
+        edit = _edit(present, replaced.model_copy(update={"url": url, "description": description}))
+        if replaced.url == url:
+            return [edit]
+        # Nobody has told yet what the new remote has.
+        return [edit, head_edit(look, name, **UNTOLD)]
 
-    (edit,) = written(node, registration)
-    return Dataset.model_validate_json(edit.value or b"")
+    written(node, registration)
+    return find_dataset(node, name)
 
 
 def withdraw_tool(
@@ -225,15 +239,14 @@ def withdraw_dataset(
         present = look(dataset_key(name))
         if present is None:
             raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
-        dataset = Dataset.model_validate_json(present.value)
+        dataset, told = dataset_in(look, name) or Dataset.model_validate_json(present.value), look(head_key(name))
         check_own(node, dataset, as_administrator=as_administrator)
         if if_revision is not None:
             unchanged(present, f"dataset '{name}'", if_revision)
-        # Who registers a tool of this dataset writes the dataset, too: it would not be as it was looked at.
         users = [tool for tool in dataset.produced_by if _is_of(look(tool_key(tool)), dataset)]
         if users:
             raise DatasetTaken(f"'{name}' is the dataset of {', '.join(users)}. Withdraw that first.")
-        return [Edit(present.key, None, present.revision)]
+        return [Edit(entry.key, None, entry.revision) for entry in (present, told) if entry]
 
     written(node, withdrawal)
 
@@ -246,6 +259,13 @@ def names(node: LocalNode, prefix: str) -> list[str]:
     """The names of all tools, or datasets, in their order: read once from each, as a registry may hold very many."""
     each = node.mirror.each(f"names {prefix}", prefix, lambda entry: str(json.loads(entry.value)["name"]))
     return [name for _, name in each.values()]
+
+
+def shown(node: LocalNode, entry: Entry) -> bytes:
+    """A registered tool or dataset as it is shown: of a dataset, with what was told of it."""
+    name = entry.key.removeprefix(DATASETS)
+    dataset = dataset_in(node.mirror.get, name) if name != entry.key else None
+    return dataset.model_dump_json().encode() if dataset else entry.value
 
 
 def find_tool(node: LocalNode, name: str) -> Tool:
@@ -266,10 +286,10 @@ def find_dataset(node: LocalNode, name: str) -> Dataset:
     Raises:
         DatasetNotFound: with the name that is nearest.
     """
-    entry = node.mirror.get(dataset_key(name))
-    if entry is None:
+    dataset = dataset_in(node.mirror.get, name)
+    if dataset is None:
         raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
-    return Dataset.model_validate_json(entry.value)
+    return dataset
 
 
 def _unknown(node: LocalNode, noun: str, name: str, prefix: str) -> str:

@@ -1,8 +1,10 @@
-"""The rules for trying again after an exchange with a remote has failed."""
+"""What there is to be said of a failed exchange with a remote, and the rules for trying again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from mao.errors import MaoError, RemoteRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,24 @@ AWAY = Retry(1)
 MENDED_BY_SOMEBODY = Retry(12)
 RATE_LIMITED = Retry(16, longest=180, least=60)  # the usual limits are so many a minute
 ONLY_WHEN_ASKED = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cause for which an exchange with a remote fails.
+
+    Args:
+        cause: its code.
+        means: a sentence for people.
+        remedy: what people do about it, likewise.
+        pattern: of git's words; None where this program finds it out itself.
+        error: the class of error that it is.
+        retry: its rule for trying again; None: only when somebody asks for it, as it needs a decision.
+    """
+
+    cause: str
+    means: str
+    remedy: str
+    pattern: str | None = None
+    error: type[MaoError] = RemoteRefused
+    retry: Retry | None = MENDED_BY_SOMEBODY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mao.names import Name
 from mao.values import Moment, Value
@@ -167,6 +167,8 @@ class Run(Value):
     log_bytes: int | None = None
     log_dropped: int = 0
     """Bytes of output past the limit, which were not kept."""
+    confined: Literal["sandbox", "none"] | None = None
+    """Whether the tool ran in a sandbox, or could touch all that the node's user can; known when it has ended."""
     publication: Publication | None = None
 
     def moved(self, state: RunState, **changes: object) -> Run:

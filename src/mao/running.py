@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import data_directory, ending, ledger, unveiling
+from mao import confining, data_directory, ending, ledger, unveiling
 from mao.building import find_installation
 from mao.errors import (
     BadArguments,
@@ -222,28 +222,29 @@ def _launch(node: LocalNode, run: Run, installation: Installation) -> None:
 def _job(node: LocalNode, run: Run, installation: Installation) -> Job:
     assert installation.definition is not None  # noqa: S101  # for the type checker: `start` has looked
     command = installation.definition.command(run.command)
+    tree, data = ending.tree(node, installation), ending.data_of(node, run, installation)
     secrets = unveiling.kept(node, run.id)
     variables = {known.name: known.variable for known in command.secrets}
     environment = {
-        **node.passed_environment(),
+        **confining.environment(node, tree),
         **installation.definition.environment,
         **{variables[name]: value for name, value in secrets.items() if name in variables},
         "MAO_RUN_ID": run.id,
         "MAO_NODE": run.node,
         "MAO_TOOL": run.tool,
         "MAO_TOOL_COMMIT": run.tool_commit,
-        "MAO_DATA_DIR": str(ending.data_of(node, run, installation)),
+        "MAO_DATA_DIR": str(data),
+        **({} if run.slot is None else {"MAO_SLOT": rfc3339(run.slot)}),
     }
-    if run.slot is not None:
-        environment["MAO_SLOT"] = rfc3339(run.slot)
     return Job(
         directory=node.workspace.run(run.id),
         argv=command.argv(text for name, text in run.arguments.items() if text is not None and name not in variables),
-        cwd=ending.tree(node, installation),
+        cwd=tree,
         environment=environment,
         time_limit=command.timeout or installation.definition.timeout or node.config["runs.time_limit"],
         log_limit=node.config["runs.log_limit"],
-        output=ending.data_of(node, run, installation),
+        output=data,
+        confinement=confining.of_run(node, installation.definition, tree, data),
         hidden=hidden(secrets),
     )
 

@@ -222,8 +222,8 @@ class Store:
         return {str(state): int(str(count)) for state, count in rows if state != _GONE}
 
     def events(self, after: int, limit: int = 500) -> list[Event]:
-        """What has changed since the change number `after`, in order."""
-        sql = "SELECT seq, kind, key, body FROM documents WHERE seq > ? ORDER BY seq LIMIT ?"
+        """What has changed since the change number `after`, in order; without sightings, which concern nobody else."""
+        sql = "SELECT seq, kind, key, body FROM documents WHERE seq > ? AND kind <> 'sighting' ORDER BY seq LIMIT ?"
         return [_event(row) for row in self._file.rows(sql, after, limit)]
 
     def last_seq(self) -> int:

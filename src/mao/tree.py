@@ -40,7 +40,11 @@ class Tree:
         self._root: Entry | None = None
         if commit is not None:
             with cache.mended():
-                tree = cache.git.run("log", "-1", "--format=%T", commit, "--", cwd=cache.path).decode().strip()
+                tree = (
+                    cache.git.run("log", "-1", "--format=%T", "--end-of-options", commit, "--", cwd=cache.path)
+                    .decode()
+                    .strip()
+                )
             self._root = Entry(_FOLDER, tree)
 
     def at(self, path: bytes) -> Entry | None:
@@ -73,7 +77,7 @@ class Tree:
         with self._cache.mended():
             if self._cache.types([oid])[oid] == "missing":
                 self._cache.fetch(oid, settings=("fetch.negotiationAlgorithm=noop",))
-            listed = self._cache.git.run("ls-tree", "-z", "--full-tree", oid, cwd=self._cache.path)
+            listed = self._cache.git.run("ls-tree", "-z", "--full-tree", "--end-of-options", oid, cwd=self._cache.path)
         lines = (line.partition(b"\t") for line in listed.split(b"\0") if line)
         words = ((name, told.decode().split()) for told, _, name in lines)
         return {name: Entry(mode, found) for name, (mode, _, found) in words}

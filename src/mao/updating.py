@@ -8,66 +8,155 @@ from typing import TYPE_CHECKING
 from mao.building import find_installation
 from mao.catalogue import Tool, tool_key
 from mao.checking import seen
-from mao.errors import MaoError, Stopping
+from mao.comparing import FileChange, compare
+from mao.consenting import check, check_belongs, check_source, saw
+from mao.errors import MaoError, NotApproved, PolicyRefused, Stopping
+from mao.installation import Attempt
 from mao.reading import Pinned, Reading, read, resolve
 from mao.values import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mao.installation import Installation
     from mao.local_node import LocalNode
 
 
 class Update(Value):
-    """What would change on this node if a tool were installed at another commit."""
+    """What would change on this node if a tool were installed at another commit, or for the first time."""
 
     tool: str
-    old_commit: str
+    old_commit: str | None
+    """What is installed; None if nothing is: then all of the other is shown as added."""
     new_commit: str
+    tree: str
+    """git's id of all files there."""
+    old_url: str | None
+    new_url: str
+    """Of the repository: another node may have registered the tool from elsewhere."""
+    old_remote: str | None
+    new_remote: str
+    """Where the data of runs goes."""
     definition_diff: str
     """Of the two definitions, as a unified diff; empty if nothing changes."""
     installer_diff: str
     """Likewise of the installers' scripts."""
-    changed_files: tuple[str, ...]
+    files: tuple[FileChange, ...]
+    text: str
+    """The changes of the files line by line, if that was asked for."""
+    left_out: tuple[str, ...]
+    """The files whose changes are not in `text`, as they are too large or too many."""
+    error: str | None
+    """The code of the error with which this node would refuse it now."""
+    detail: str | None
+    """The same in words."""
 
 
-def describe_update(node: LocalNode, name: str, commit: str | None = None) -> Update:
-    """What would change if the tool were installed at `commit`; by default the one that its ref names now."""
-    installation = find_installation(node, name)
-    attempt = installation.attempt
-    url = installation.url or attempt.url
-    entry = node.mirror.get(tool_key(name))
-    registered = Tool.model_validate_json(entry.value) if entry else None
-    ref = registered.ref if registered else attempt.ref
-    pinned = Pinned(ref, commit) if commit else resolve(node, url, ref)
-    if registered and not commit:
-        seen(node, registered, url, pinned)
-    before, after = _installed(node, installation, url, ref), read(node, url, pinned)
-    paths = before.files.keys() | after.files.keys()
+def describe_update(node: LocalNode, name: str, commit: str | None = None, *, text: bool = False) -> Update:
+    """What would change if the tool were installed at `commit`.
+
+    By default that is the one that its ref names now; if it is not installed, the one that is registered.
+
+    Raises:
+        NotInstalled: it is not registered either.
+        PolicyRefused: nothing is fetched from where it comes from.
+    """
+    tool, source = _source(node, name)
+    check_source(node, tool, source.url, source.ref)
+    installation = node.store.installation(name)
+    installed = installation.commit if installation else None
+    commit = commit or (None if installed else source.commit)
+    pinned = Pinned(source.ref, commit) if commit else _newest(node, source)
+    before = _installed(node, installation, source.ref) if installation and installed else None
+    after = read(node, source.url, pinned)
+    if after.definition.name.lower() == tool.lower():
+        saw(node, tool, pinned.commit, after.definition)
+    old = ([*_remotes(node, installation)], before.pinned) if installation and before else None
+    compared = compare(node, old, (source.url, pinned), text=text)
+    refusal = _refusal(node, tool, source, after, installed)
     return Update(
-        tool=installation.tool,
-        old_commit=before.pinned.commit,
+        tool=tool,
+        old_commit=installed,
         new_commit=pinned.commit,
-        definition_diff=_diff("mao.yaml", before.text, after.text),
-        installer_diff=_diff(_installer_name(before, after), before.installer or "", after.installer or ""),
-        changed_files=tuple(sorted(path for path in paths if before.files.get(path) != after.files.get(path))),
+        tree=compared.tree,
+        old_url=installation.url if installation and installed else None,
+        new_url=source.url,
+        old_remote=before.definition.data.repo.remote if before else None,
+        new_remote=after.definition.data.repo.remote,
+        definition_diff=_diff("mao.yaml", before.text if before else "", after.text),
+        installer_diff=_diff(_installer_name(after, before), _script(before), _script(after)),
+        files=compared.files,
+        text=compared.text,
+        left_out=compared.left_out,
+        error=refusal.code() if refusal else None,
+        detail=refusal.detail if refusal else None,
     )
 
 
-def _installed(node: LocalNode, installation: Installation, url: str, ref: str) -> Reading:
-    """What is installed, from the files here: after a tag was moved, its remote may not have the commit any more."""
-    old = Pinned(ref, installation.commit or installation.attempt.commit)
+def _source(node: LocalNode, name: str) -> tuple[str, Tool | Attempt]:
+    """The tool's name, and where it would come from: what is registered, or was when it was installed."""
+    entry = node.mirror.get(tool_key(name))
+    if entry is not None:
+        tool = Tool.model_validate_json(entry.value)
+        return tool.name, tool
+    installation = find_installation(node, name)
+    return installation.tool, installation.attempt
+
+
+def _newest(node: LocalNode, source: Tool | Attempt) -> Pinned:
+    pinned = resolve(node, source.url, source.ref)
+    if isinstance(source, Tool):
+        seen(node, source, source.url, pinned)
+    return pinned
+
+
+def _remotes(node: LocalNode, installation: Installation) -> Iterator[str]:
+    """Where the installed commit is: in the files here first, as its remote may have forgotten it."""
     if installation.tree:
+        yield str(node.workspace.tree(installation.tool, installation.tree))
+    yield installation.url or installation.attempt.url
+
+
+def _installed(node: LocalNode, installation: Installation, ref: str) -> Reading:
+    old = Pinned(ref, installation.commit or installation.attempt.commit)
+    *here, remote = _remotes(node, installation)
+    for tree in here:
         try:
-            return read(node, str(node.workspace.tree(installation.tool, installation.tree)), old)
+            return read(node, tree, old)
         except Stopping:
             raise
         except MaoError:  # the tool has changed its own files
             pass
-    return read(node, url, old)
+    return read(node, remote, old)
 
 
-def _installer_name(*readings: Reading) -> str:
-    return next((r.definition.installer.script for r in reversed(readings) if r.definition.installer), "installer")
+def _refusal(
+    node: LocalNode, tool: str, source: Tool | Attempt, reading: Reading, installed: str | None
+) -> MaoError | None:
+    """What this node would say if it were asked to install it now."""
+    attempt = Attempt(
+        id="",
+        commit=reading.pinned.commit,
+        url=source.url,
+        ref=source.ref,
+        definition=reading.definition,
+        started_at=node.clock(),
+    )
+    try:
+        if installed != attempt.commit:
+            check(node, tool, attempt, installed)
+            check_belongs(node, tool, attempt.url, attempt.commit)
+    except (PolicyRefused, NotApproved) as error:
+        return error
+    return None
+
+
+def _installer_name(*readings: Reading | None) -> str:
+    return next((r.definition.installer.script for r in readings if r and r.definition.installer), "installer")
+
+
+def _script(reading: Reading | None) -> str:
+    return (reading.installer if reading else None) or ""
 
 
 def _diff(name: str, old: str, new: str) -> str:

@@ -37,9 +37,12 @@ class Workspace:
         self.temporary = home / "tmp"
         self.tally = self.datasets / "tally.sqlite"
         self.store = home / "store.sqlite"
+        self.audit = home / "audit.sqlite"
         self.registry = home / "registry.sqlite"
         self.mirror = home / "mirror.sqlite"
+        self.access = home / "access.sqlite"
         self.wake = home / "wake"
+        self.socket = home / "socket"
         self._id: str | None = None
         self.lock = home / "lock"
 
@@ -54,6 +57,7 @@ class Workspace:
         directories = (self.tools, self.runs, self.datasets, self.clones, self.kept, self.temporary)
         foreign = [path.name for path in directories if path.exists() and not _is_empty(path)]
         foreign += [self.wake.name] if self.wake.exists() else []
+        foreign += [self.socket.name] if self.socket.exists() and not self.socket.is_socket() else []
         foreign += [self.lock.name] if self.lock.exists() and not _is_lock(self.lock) else []
         if foreign:
             raise BadSetting(

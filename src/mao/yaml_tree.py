@@ -7,6 +7,7 @@ make reading dangerous or unclear is a fault: anchors, aliases, tags, keys given
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,7 @@ MAX_VALUES = 10_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STRING_TAGS = {None, "!", "tag:yaml.org,2002:str"}
 _NULLS = {"", "~", "null", "Null", "NULL"}
+_LINE_END = re.compile("\r\n|\r|\n")
 # YAML 1.2, 5.1, less the byte order mark, which nobody would see.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
@@ -103,26 +105,29 @@ def _decoded(text: bytes | str) -> str:
     try:
         raw = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError as error:
-        raise _Unreadable("holds half a character (a lone surrogate)", _mark_at(error.object, error.start)) from None
+        raise _Unreadable("holds half a character (a lone surrogate)", _Lines(error.object).mark(error.start)) from None
     if len(raw) > MAX_BYTES:
         raise _Unreadable(f"the file has {len(raw):,} bytes; a definition has at most {MAX_BYTES:,}")
     try:
         decoded = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = raw[: error.start].decode(errors="replace")
-        raise _Unreadable("the file is not UTF-8 text", _mark_at(before, len(before))) from None
+        raise _Unreadable("the file is not UTF-8 text", _Lines(before).mark(len(before))) from None
     if found := _UNPRINTABLE.search(decoded):
         message = f"the character U+{ord(found[0]):04X} cannot stand in YAML"
-        raise _Unreadable(message, _mark_at(decoded, found.start()))
+        raise _Unreadable(message, _Lines(decoded).mark(found.start()))
     return decoded
 
 
-def _mark_at(text: str, place: int) -> Mark:
-    return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+class _Lines:
+    """Where lines begin, as editors number them: to YAML there are further ends of lines, which they do not show."""
 
+    def __init__(self, text: str) -> None:
+        self.starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
 
-def _mark(event: Any) -> Mark:
-    return event.start_mark.line + 1, event.start_mark.column + 1
+    def mark(self, place: int) -> Mark:
+        line = bisect_right(self.starts, place)
+        return line, place - self.starts[line - 1] + 1
 
 
 @dataclass
@@ -147,24 +152,29 @@ class _Builder:
         self.tree = Tree()
         self.open: list[_Open] = []
         self.count = 0
+        self.lines = _Lines("")
 
     def read(self, text: str) -> None:
+        self.lines = _Lines(text)
         documents = 0
         try:
             for event in yaml.parse(text, Loader=_LOADER):
                 documents += isinstance(event, yaml.DocumentStartEvent)
                 if documents > 1:
-                    raise _Unreadable("a second document begins here; a definition is one", _mark(event))
+                    raise _Unreadable("a second document begins here; a definition is one", self._mark(event))
                 self._take(event)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line, column = (mark.line, mark.column) if mark else (0, 0)
-            is_tab = [row[column : column + 1] for row in text.split("\n")[line : line + 1]] == ["\t"]
+            place = mark.index if mark else 0
+            is_tab = text[place : place + 1] == "\t"
             problem = error.problem or error.context or "it cannot be read"
             message = "a tab cannot stand here: indent with spaces" if is_tab else f"is not YAML: {problem}"
-            raise _Unreadable(message, (line + 1, column + 1)) from None
+            raise _Unreadable(message, self.lines.mark(place)) from None
         except (yaml.YAMLError, ValueError) as error:
             raise _Unreadable(f"is not YAML: {shown(error, 200)}") from None
+
+    def _mark(self, event: Any) -> Mark:
+        return self.lines.mark(event.start_mark.index)
 
     def _take(self, event: Any) -> None:
         match event:
@@ -190,21 +200,21 @@ class _Builder:
 
     def _take_key(self, event: Any) -> None:
         if isinstance(event, yaml.AliasEvent):
-            raise _Unreadable("a key must be text, not an alias", _mark(event))
+            raise _Unreadable("a key must be text, not an alias", self._mark(event))
         parent, key = self.open[-1], event.value
         at = (*parent.at, key)
         parent.key, parent.discard = key, key in parent.holder
         self._check_node(event)
         if parent.discard:
             message = f"is there twice; the first is on line {self.tree.keys[at][0]}"
-            self.tree.faults.append(Fault(at, message, mark=_mark(event)))
-        self.tree.keys.setdefault(at, _mark(event))
+            self.tree.faults.append(Fault(at, message, mark=self._mark(event)))
+        self.tree.keys.setdefault(at, self._mark(event))
 
     def _begin(self, event: Any) -> None:
         if self._wants_key():
-            raise _Unreadable("a key must be text", _mark(event))
+            raise _Unreadable("a key must be text", self._mark(event))
         if len(self.open) >= MAX_DEPTH:
-            raise _Unreadable(f"is nested deeper than {MAX_DEPTH} levels", _mark(event))
+            raise _Unreadable(f"is nested deeper than {MAX_DEPTH} levels", self._mark(event))
         self._check_node(event)
         at = self._at()
         holder: list[Any] | dict[str, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
@@ -217,24 +227,26 @@ class _Builder:
         if not event.style and event.tag is None and text in _NULLS:
             return None
         if any("\ud800" <= char <= "\udfff" for char in text):  # PyYAML without libyaml lets them be escaped
-            self.tree.spoil(self._at(), "holds half a character (a lone surrogate)", _mark(event))
+            self.tree.spoil(self._at(), "holds half a character (a lone surrogate)", self._mark(event))
         return text
 
     def _check_node(self, event: Any) -> None:
         """Refuse what would make a value mean more than is written."""
         if event.anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
-            self.tree.spoil(self._at(), f"has an anchor or alias ({sign}), which a definition may not", _mark(event))
+            self.tree.spoil(
+                self._at(), f"has an anchor or alias ({sign}), which a definition may not", self._mark(event)
+            )
         tag = getattr(event, "tag", None)
         if tag not in _STRING_TAGS:
-            self.tree.spoil(self._at(), f"has the tag {shown(tag)}, which a definition may not", _mark(event))
+            self.tree.spoil(self._at(), f"has the tag {shown(tag)}, which a definition may not", self._mark(event))
 
     def _put(self, value: Any, event: Any) -> None:
         at = self._at()
-        self.tree.values.setdefault(at, _mark(event))
+        self.tree.values.setdefault(at, self._mark(event))
         self.count += 1
         if self.count > MAX_VALUES:
-            raise _Unreadable(f"has more than {MAX_VALUES:,} values", _mark(event))
+            raise _Unreadable(f"has more than {MAX_VALUES:,} values", self._mark(event))
         if not self.open:
             self.tree.value = value
             return

@@ -20,14 +20,15 @@ def found(place: Place, status: int, **environment: str) -> dict[str, Any]:
 
 
 def test_a_machine_that_has_all_is_well(place: Place) -> None:
-    findings = found(place, 0)
+    findings = found(place, 0, MAO_RUNS__EXECUTOR="auto")
     assert [*findings][:7] == ["python", "git", "git-lfs", "sqlite", "configuration", "home", "executor"]
     assert [*findings][7:] == ["node", "alarms", "decisions", "schedules", "announced", "cluster"]
     git_lfs = findings.pop("git-lfs")
+    assert re.match("sandbox by |no sandbox; ", findings.pop("executor")["found"])
     assert git_lfs["result"] == ("ok" if shutil.which("git-lfs") else "warn")
     assert {finding["result"] for finding in findings.values()} == {"ok"}
     assert str(place.node.home) in findings["home"]["found"]
-    assert str(place.node.port) in findings["node"]["found"]
+    assert place.node.url in findings["node"]["found"]
 
 
 def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:
@@ -85,6 +86,10 @@ def test_git_that_is_too_old_fails(place: Place, tmp_path: Path) -> None:
     findings = found(place, 1, PATH=str(tmp_path))
     assert findings["git"]["found"] == "2.17.1"
     assert findings["git"]["advice"].startswith("2.30 or later is needed.")
+
+    (tmp_path / "git").write_text(f"#!{bash}\necho git version 2.39.5\n")
+    finding = found(place, 0, PATH=str(tmp_path))["git"]
+    assert (finding["result"], finding["found"]) == ("warn", "2.39.5, and no prlimit")
 
 
 def test_a_home_that_cannot_be_made_fails(place: Place, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_what_cannot_be_understood_ends_with_2(args: tuple[str, ...], hint: str)
 def test_a_node_that_is_away_ends_with_6_and_what_to_do() -> None:
     done = alone("tool", "list")
     assert done.returncode == 6
-    assert done.stderr.startswith("mao: No node answers at http://127.0.0.1:")
+    assert done.stderr.startswith("mao: No node serves in /dev/null/nothing/mao (")
     assert "'mao serve' starts one" in done.stderr
     problem = json.loads(alone("run", "list", "-o", "json").stderr)
     assert (problem["code"], problem["status"]) == ("node-unreachable", 503)

@@ -46,7 +46,7 @@ def test_a_server_says_where_it_is_and_stops_at_a_signal(tmp_path: Path, number:
     flags = ("--listen", listen, "--name", "fribourg", "--home", str(tmp_path / "home"))
     process, line = serving("-m", "mao", "serve", *flags, home=tmp_path / "other", listen="127.0.0.1:1")
     assert line == f"Node 'fribourg' answers at http://{listen}, with its home in {tmp_path / 'home'}.\n"
-    assert alone("tool", "list", MAO_URL=f"http://{listen}").returncode == 0
+    assert alone("tool", "list", MAO_NODE__HOME=str(tmp_path / "home")).returncode == 0
     second = alone("serve", MAO_NODE__HOME=str(tmp_path / "home"))
     assert second.returncode == 4
     assert "served by another process" in second.stderr
@@ -56,10 +56,19 @@ def test_a_server_says_where_it_is_and_stops_at_a_signal(tmp_path: Path, number:
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "Traceback" not in err
-    again, line = serving("-m", "mao", "serve", home=tmp_path / "home", listen=listen)
+    assert "/login?code=" not in err, "nobody is at this terminal"
+    again, line = serving("-m", "mao", "serve", "--print-link", home=tmp_path / "home", listen=listen)
     assert listen in line
+    told = "".join(again.stderr.readline() for _ in range(4)) if again.stderr else ""
+    assert f"  http://{listen}/login?code=" in told
     again.terminate()
     again.communicate(timeout=PATIENCE)
+
+
+def test_a_node_that_all_could_reach_is_not_served(tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    done = alone("serve", "--listen", "0.0.0.0:1", "--behind-proxy", MAO_NODE__HOME=home)
+    assert (done.returncode, "set server.hosts to the names" in done.stderr) == (2, True), done.stderr
 
 
 def test_the_founding_launcher_serves_a_node(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_an_update_shows_what_changes_and_asks(place: Place, tmp_path: Path) -> 
     done = place.mao("tool", "update", "aged")
     assert done.returncode == 2
     assert "-echo old\n+echo new\n" in done.stderr
-    assert "  install.sh\n  more.txt\n" in done.stderr
+    assert "  changed install.sh (+1 -1, 9 bytes)\n  added   more.txt (+1 -0, 4 bytes, file)\n" in done.stderr
     assert "--yes" in done.stderr
     assert place.mao.json("tool", "help", "aged")["commit"] == old
     place.mao.ok("tool", "update", "aged", "--yes")

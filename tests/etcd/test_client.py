@@ -7,7 +7,7 @@ import pytest
 
 from etcd_cluster import Tls, make_tls
 from keys import put
-from mao.errors import BadSetting, RegistryUnavailable
+from mao.errors import BadSetting, RegistryUnavailable, RightMissing
 from mao.etcd.client import EtcdClient
 from mao.registries.etcd import EtcdRegistry
 from support import free_port
@@ -129,9 +129,9 @@ def test_whoever_has_no_right_is_told_why(own_etcd: Callable[..., EtcdCluster], 
         assert told(user, password).startswith("The registry takes no requests of this node")
         assert f"{endpoint}: it knows no such user with that password" in told(user, password)
     registry = EtcdRegistry(EtcdClient([endpoint], user="node", password=PASSWORD))
-    with pytest.raises(RegistryUnavailable, match=r"its user \(registry.user\) has no right.*Nothing was changed"):
+    with pytest.raises(RightMissing, match=r"this node's user has no right.*Nothing was changed"):
         put(registry, "/other/a", b"", if_revision=0)
-    with pytest.raises(RegistryUnavailable, match=r"its user \(registry.user\) has no right"):
+    with pytest.raises(RegistryUnavailable, match=r"this node's user has no right"):
         registry.entries("/")
     assert registry.entries("/mao/")[0] == []
     registry.close()

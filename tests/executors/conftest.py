@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mao.executor import Ended, Executor, Job, Lost, Running
+from mao.executor import Confinement, Ended, Executor, Job, Lost, Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+PYTHON = tuple({Path(sys.prefix), Path(sys.base_prefix)})
 DEADLINE = 60.0  # for a machine that does other things, too
 
 
@@ -28,6 +30,7 @@ def new_job(tmp_path: Path) -> Callable[..., Job]:
             "time_limit": DEADLINE,
             "log_limit": 50_000_000,
             "grace": 10.0,
+            "confinement": Confinement(read=PYTHON, write=(tmp_path,)),
         }
         return Job(directory=directory, argv=argv, **(values | changes))  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ import psutil
 import pytest
 
 import mao
-from mao.executor import Ended, Executor, Job, Lost, Running
+from mao.executor import Ended, Executor, Job, Limits, Lost, Running
 from mao.executors.job_log import JobLog
-from mao.executors.process import FORKSERVER, ProcessExecutor
+from mao.executors.process import ProcessExecutor
+from mao.executors.supervised import FORKSERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,10 +107,18 @@ def test_the_forkserver_answers_each_request_and_ends_with_its_input(
     job = new_job("true")
     end_of(executor, executor.start(job))
     what = {"argv": ["true"], "cwd": "/", "environment": dict(os.environ), "time_limit": None, "log_limit": 1}
+    unconfined: dict[str, object] = {
+        "grace": 1,
+        "wake": None,
+        "confined": False,
+        "limits": asdict(Limits()),
+        "writable": [],
+        "groups": {},
+    }
     others = [tmp_path / f"other {number}" for number in range(3)]
     for other in others[:2]:
         other.mkdir()
-        (other / "job.json").write_text(json.dumps(what | {"grace": 1, "wake": None}))
+        (other / "job.json").write_text(json.dumps(what | unconfined))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", FORKSERVER, SOURCE],
         input=b"".join(os.fsencode(other) + b"\0" for other in [*others, job.directory]) + b"/unfinished",
@@ -131,8 +141,9 @@ def test_what_every_supervisor_carries_stays_small() -> None:
     heavy = {"asyncio", "pathlib", "psutil", "pydantic", "subprocess", "threading", "typing"}
     assert heavy.isdisjoint(done.stdout.split())
     assert [name for name in done.stdout.split() if name.startswith("mao")] == [
-        *("mao", "mao.executors", "mao.executors.job_log"),
-        *("mao.processes", "mao.executors.supervisor", "mao.executors.forkserver"),
+        *("mao", "mao.executors", "mao.executors.flushing", "mao.executors.job_log", "mao.executors.bubblewrap"),
+        *("mao.executors.control_groups", "mao.processes", "mao.executors.watch"),
+        *("mao.executors.supervisor", "mao.executors.forkserver"),
     ]
 
 

@@ -53,7 +53,7 @@ def test_who_is_invited_by_the_api_joins_by_the_api(serve: Callable[..., ServedN
     asking = asked("beta", invitation.secret)
     admitted = node.api("POST", "/cluster/join", asking)
     assert certificates.expires(admitted["certificate"].encode()) > now()
-    assert directory.given_to("beta") == certificates.key_fingerprint(str(asking["request"]).encode())
+    assert directory.given("beta")["key"] == certificates.key_fingerprint(str(asking["request"]).encode())
     refused = node.request("POST", "/api/v1/cluster/join", asking | {"secret": "x" * 32})
     assert (refused.status, refused.json["code"]) == (403, "invitation-refused")
     for hours in (0, 1000):

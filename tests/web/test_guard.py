@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import socket
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,26 +14,46 @@ from support import PATIENCE, Reply
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mao.registry import Entry
+
 PATH = "/api/v1/datasets"
 BODY = b'{"name": "d", "url": "/nowhere"}'
 
 
+@dataclass(frozen=True)
+class AtPort:
+    """A node as it is at its port for somebody who may do everything."""
+
+    node: Serving
+    token: str
+
+    @property
+    def port(self) -> int:
+        return self.node.port
+
+    def count(self) -> tuple[int, list[Entry]]:
+        return self.node.count()
+
+    def request(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
+        return self.node.over_tcp(method, path, body, headers, token=self.token)
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtPort]:
     """One node for all: `untouched` sees to it that they leave it as it was."""
     with serving(tmp_path_factory.mktemp("guard") / "home") as node:
-        yield node
+        yield AtPort(node, node.token("admin"))
 
 
 @pytest.fixture
-def untouched(served: Serving) -> Iterator[Serving]:
+def untouched(served: AtPort) -> Iterator[AtPort]:
     """A node in which nothing may have changed after the test."""
     before = served.count()
     yield served
     assert served.count() == before
 
 
-def raw(node: Serving, request: bytes) -> Reply:
+def raw(node: AtPort, request: bytes) -> Reply:
     """What the server answers to these bytes."""
     with closing(socket.create_connection(("127.0.0.1", node.port), timeout=PATIENCE)) as connection:
         connection.sendall(request)
@@ -59,7 +80,7 @@ def assert_problem(reply: Reply, status: int, code: str) -> None:
 )
 @pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("GET", "/regtools"), ("GET", "/healthz")])
 def test_a_host_that_is_not_this_one_is_refused_so_a_rebound_name_is_no_use(
-    untouched: Serving, host: str, method: str, path: str
+    untouched: AtPort, host: str, method: str, path: str
 ) -> None:
     body = BODY if method == "POST" else None
     reply = untouched.request(method, path, body, {"Host": host.format(port=untouched.port)})
@@ -67,21 +88,21 @@ def test_a_host_that_is_not_this_one_is_refused_so_a_rebound_name_is_no_use(
     assert_problem(reply, 403, "foreign-host")
 
 
-def test_a_request_without_a_host_is_refused(untouched: Serving) -> None:
+def test_a_request_without_a_host_is_refused(untouched: AtPort) -> None:
     assert_problem(raw(untouched, b"GET /regtools HTTP/1.1\r\n\r\n"), 403, "foreign-host")
 
 
-def test_a_request_with_two_hosts_is_refused(untouched: Serving) -> None:
+def test_a_request_with_two_hosts_is_refused(untouched: AtPort) -> None:
     hosts = b"Host: 127.0.0.1\r\nHost: evil.example\r\n"
     assert_problem(raw(untouched, b"GET /regtools HTTP/1.1\r\n" + hosts + b"\r\n"), 403, "foreign-host")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}", "LOCALHOST:{port}", "[::1]:{port}"])
-def test_the_loopback_names_are_served(served: Serving, host: str) -> None:
+def test_the_loopback_names_are_served(served: AtPort, host: str) -> None:
     assert served.request("GET", "/regtools", headers={"Host": host.format(port=served.port)}).json == []
 
 
-def test_a_tunnel_with_another_port_at_its_end_is_served(served: Serving) -> None:
+def test_a_tunnel_with_another_port_at_its_end_is_served(served: AtPort) -> None:
     headers = {"Host": "localhost:9000", "Origin": "http://localhost:9000"}
     assert served.request("GET", "/regtools", headers=headers).status == 200
 
@@ -101,7 +122,7 @@ def test_a_tunnel_with_another_port_at_its_end_is_served(served: Serving) -> Non
     ],
 )
 @pytest.mark.parametrize("body", [BODY, b""])
-def test_a_page_of_another_origin_is_refused(untouched: Serving, headers: Mapping[str, str], body: bytes) -> None:
+def test_a_page_of_another_origin_is_refused(untouched: AtPort, headers: Mapping[str, str], body: bytes) -> None:
     sent = {name: value.format(port=untouched.port) for name, value in headers.items()}
 
     assert_problem(untouched.request("POST", PATH, body, sent), 403, "foreign-origin")
@@ -109,7 +130,7 @@ def test_a_page_of_another_origin_is_refused(untouched: Serving, headers: Mappin
     assert_problem(untouched.request("DELETE", "/api/v1/tools/x", headers=sent), 403, "foreign-origin")
 
 
-def test_no_page_is_given_leave_to_send_json_from_elsewhere(untouched: Serving) -> None:
+def test_no_page_is_given_leave_to_send_json_from_elsewhere(untouched: AtPort) -> None:
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     reply = untouched.request("OPTIONS", PATH, headers=headers)
 
@@ -117,7 +138,7 @@ def test_no_page_is_given_leave_to_send_json_from_elsewhere(untouched: Serving) 
     assert not any(name.startswith("access-control") for name in reply.headers)
 
 
-def test_a_page_of_this_node_itself_is_served(served: Serving) -> None:
+def test_a_page_of_this_node_itself_is_served(served: AtPort) -> None:
     headers = {"Origin": f"http://127.0.0.1:{served.port}", "Sec-Fetch-Site": "same-origin"}
     assert served.request("GET", "/regtools", headers=headers).status == 200
     assert served.request("GET", "/regtools", headers={"Sec-Fetch-Site": "none"}).status == 200
@@ -125,7 +146,7 @@ def test_a_page_of_this_node_itself_is_served(served: Serving) -> None:
 
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_body_of_another_type_is_refused_as_a_form_of_any_page_could_send_it(
-    untouched: Serving, media_type: str
+    untouched: AtPort, media_type: str
 ) -> None:
     reply = untouched.request("POST", PATH, BODY, {"Content-Type": media_type})
 
@@ -161,28 +182,29 @@ def test_a_body_of_another_type_is_refused_as_a_form_of_any_page_could_send_it(
         "digits",
     ],
 )
-def test_a_body_that_is_not_json_is_refused(untouched: Serving, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(untouched: AtPort, body: bytes) -> None:
     assert_problem(untouched.request("POST", PATH, body), 422, "bad-body")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"null", b'"x"', b'{"name": 1, "url": []}', b'{"name": {"a": 1}}'])
-def test_json_that_is_not_what_the_path_takes_is_refused(untouched: Serving, body: bytes) -> None:
+def test_json_that_is_not_what_the_path_takes_is_refused(untouched: AtPort, body: bytes) -> None:
     reply = untouched.request("POST", PATH, body)
 
     assert_problem(reply, 422, "bad-body")
     assert reply.json["errors"]
 
 
-def test_json_as_deep_as_can_be_read_starts_nothing(untouched: Serving) -> None:
+def test_json_as_deep_as_can_be_read_starts_nothing(untouched: AtPort) -> None:
     deep = json.loads("[" * 900 + "]" * 900)
     reply = untouched.request("POST", "/api/v1/runs", {"tool": "t", "command": "c", "arguments": deep})
 
     assert reply.status in {404, 422}
 
 
-def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(untouched: Serving) -> None:
+def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(untouched: AtPort) -> None:
     body = b'{"name": "%s"}' % (b"x" * 2_000_000)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+    known = f"Host: localhost\r\nAuthorization: Bearer {untouched.token}\r\nContent-Type: application/json\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\n{known}".encode()
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:1_000_000], body[1_000_000:]))
 
     assert_problem(untouched.request("POST", PATH, body), 422, "bad-body")
@@ -191,23 +213,22 @@ def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(untouch
     )
 
 
-def test_a_request_that_breaks_off_in_its_body_does_nothing(untouched: Serving) -> None:
+def test_a_request_that_breaks_off_in_its_body_does_nothing(untouched: AtPort) -> None:
     with closing(socket.create_connection(("127.0.0.1", untouched.port))) as connection:
-        head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-        )
+        known = f"Host: localhost\r\nAuthorization: Bearer {untouched.token}\r\nContent-Type: application/json\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\n{known}Content-Length: 99\r\n\r\n"
         connection.sendall(head.encode() + BODY)
 
     assert untouched.request("GET", "/healthz").status == 200
 
 
-def test_every_answer_has_an_id_of_its_own(served: Serving) -> None:
+def test_every_answer_has_an_id_of_its_own(served: AtPort) -> None:
     ids = {served.request("GET", path).headers["x-request-id"] for path in ("/healthz", "/healthz", "/nothing")}
 
     assert len(ids) == 3
 
 
-def test_head_gives_the_headers_of_get(served: Serving) -> None:
+def test_head_gives_the_headers_of_get(served: AtPort) -> None:
     get, head = (served.request(method, "/api/v1/tools") for method in ("GET", "HEAD"))
 
     varying = {"x-request-id", "date"}
@@ -217,8 +238,8 @@ def test_head_gives_the_headers_of_get(served: Serving) -> None:
     }
 
 
-def test_head_of_a_stream_ends(served: Serving) -> None:
+def test_head_of_a_stream_ends(served: AtPort) -> None:
     reply = served.request("HEAD", "/api/v1/events")
 
     assert (reply.status, reply.body) == (200, b"")
-    assert next(follow(served, "/events")).event == "hello"
+    assert next(follow(served.node, "/events")).event == "hello"

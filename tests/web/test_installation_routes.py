@@ -136,7 +136,7 @@ def test_an_update_is_shown_and_keeps_what_is_in_the_data_directory(
     assert (shown["old_commit"], shown["new_commit"]) == (before["commit"], new)
     assert "+License: MIT" in shown["definition_diff"]
     assert "-echo one" in shown["installer_diff"]
-    assert shown["changed_files"] == ["install.sh", "mao.yaml"]
+    assert [file["path"] for file in shown["files"]] == ["install.sh", "mao.yaml"]
     served.api("POST", "/installations", {"tool": "probe", "commit": new})
     after = served.installed()
     assert (after["commit"], after["state"]) == (new, "installed")

@@ -83,6 +83,7 @@ def test_a_path_that_is_not_there_is_a_problem(served: Serving, path: str) -> No
         ("GET", "/api/v1/runs/x/cancel", "POST"),
         ("HEAD", "/register", "POST"),
         ("DELETE", "/healthz", "GET, HEAD"),
+        ("OPTIONS", "/api/v1/schedules/preview", "GET, HEAD"),  # not those of /schedules/{schedule_id}
     ],
 )
 def test_a_method_that_a_path_does_not_have_is_a_problem_with_those_it_has(

@@ -62,7 +62,7 @@ def beta(
 @pytest.fixture
 def client(alpha: Serving, beta: ServedNode) -> Client:
     """Asks beta, through alpha."""
-    return Client(f"http://127.0.0.1:{alpha.port}", node=beta.name)
+    return Client(alpha.url, node=beta.name)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_request_is_passed_on_once(alpha: Serving) -> None:
 def test_the_other_node_decides(alpha: Serving, serve: Callable[..., ServedNode], cluster: Authority) -> None:
     gamma = serve("gamma", **cluster.settings("gamma"))
     know(alpha, "gamma", f"https://127.0.0.1:{cluster.ports['gamma']}")
-    client = Client(f"http://127.0.0.1:{alpha.port}", node="gamma")
+    client = Client(alpha.url, node="gamma")
     assert client.get("/runs")["items"] == []
     with pytest.raises(Denied, match=r"'gamma' takes no runs from node 'alpha': its cluster\.runs_from"):
         client.post("/runs", {"tool": "probe", "command": "Loop"})

@@ -3,10 +3,6 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-import pytest
-
-from mao.errors import BadSetting
-from mao.web.server import listen
 from serving import follow
 from support import PATIENCE, ServedNode
 
@@ -37,13 +33,3 @@ def test_a_client_that_reads_nothing_does_not_hold_the_server(serve: Callable[..
         node.process.terminate()
 
         assert node.process.wait(timeout=PATIENCE) == 0
-
-
-def test_an_address_that_is_taken_is_an_error_in_words() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(BadSetting, match=r"server\.listen"):
-        listen("127.0.0.1", taken.getsockname()[1])
-
-
-def test_answers_are_not_held_back_for_the_client_to_acknowledge() -> None:
-    with listen("127.0.0.1", 0) as listening:
-        assert listening.proto == socket.IPPROTO_TCP  # asyncio sets TCP_NODELAY on those alone

@@ -29,6 +29,8 @@ _COMMANDS = {
     "cluster": "mao.cli.cluster:cluster",
     "secret": "mao.cli.secret:secret",
     "alarm": "mao.cli.alarm:alarm",
+    "token": "mao.cli.token:token",
+    "audit": "mao.cli.audit:audit",
     "node": "mao.cli.node:node",
     "definition": "mao.cli.definition:definition",
     "doctor": "mao.cli.doctor:doctor",

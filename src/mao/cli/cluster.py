@@ -100,6 +100,48 @@ def invite(client: Client, output: Output, name: str | None, hours: float) -> No
 
 
 @cluster.command()
+@click.option("--administrator", "administrators", metavar="NODE", multiple=True, help="May change what others made.")
+def secure(administrators: tuple[str, ...]) -> None:
+    """Let each node write in the registry what is its own, and nothing else.
+
+    A cluster is so from its beginning; this is for one that an earlier version began, for a node that got the
+    authority's key, and to name administrators. Said on the node with that key. It can be said again.
+    """
+    from mao import config, granting
+
+    granting.secure(config.load(), administrators)
+    say("Each node can write what it registered itself, and what all share. See docs/explanation/stolen-keys.md.")
+
+
+@cluster.command()
+@click.argument("node")
+def revoke(node: str) -> None:
+    """End what the holder of NODE's key may do: a machine was stolen, or its key was copied.
+
+    Said on the node with the authority's key. What NODE registered stays. It can be invited again, by its name.
+    """
+    from mao import config, granting
+
+    count = granting.revoke(config.load(), node)
+    say(f"Node '{node}' has no rights any more; {count} certificates are revoked.")
+    say("Nodes with a member of etcd take that in within ten seconds while they are served; look that all of them are.")
+
+
+@cluster.command()
+@click.argument("node")
+@click.option("--administrator", is_flag=True, help="Also to change what other nodes registered.")
+def roles(node: str, *, administrator: bool) -> None:
+    """Print the commands that give NODE its rights in an etcd which somebody else looks after.
+
+    In a cluster of `mao cluster init` nobody has to say them.
+    """
+    from mao.roles import commands
+
+    for line in commands(node, administrator=administrator):
+        click.echo(line)
+
+
+@cluster.command()
 @asks_node
 def status(client: Client, output: Output) -> None:
     """Show how the cluster is: its members, its nodes' clocks, its certificates, and what to do about what is wrong."""
@@ -121,11 +163,17 @@ def _state(state: Any) -> Iterator[tuple[str, str]]:
     yield "quorum", "ok" if state["quorum"] else "fail: the registry takes nothing"
     yield "registry", f"in touch {seconds(state['registry_age'])} ago"
     yield "authority", "its key is here" if state["authority"] else "its key is on another node"
+    yield "writing", _WRITING[state["secured"]]
     yield "certificate", f"of this node, expires {moment(state['certificate_expires_at'])}"
     yield "", f"of the authority, expires {moment(state['authority_expires_at'])}"
     yield "advice", "below" if state["advice"] else "none: all is well"
 
 
+_WRITING = {
+    True: "each node what is its own",
+    False: "fail: every node can write everything",
+    None: "as that etcd lets this node",
+}
 _MEMBER: dict[str, Callable[[Any], str]] = {
     "MEMBER": lambda m: m["name"] or "(not started)",
     "STATE": lambda m: "fail" if m["error"] else "leader" if m["leader"] else "learner" if m["learner"] else "ok",
@@ -193,7 +241,7 @@ def _own_address() -> str:
 
 
 def _tell(done: Joined) -> None:
-    say(f"{len(done.moved.keys)} tools and datasets that were registered here are in the cluster's registry.")
+    say(f"{done.moved.registered} tools and datasets that were registered here are in the cluster's registry.")
     for words in done.moved.taken:
         say(words)
     if done.moved.taken:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao import __version__
-from mao.cli.options import configured_url, output_option
+from mao.cli.options import client_of, output_option
 from mao.cli.output import count, seconds
 from mao.errors import MaoError, NodeUnreachable, RegistryUnavailable, RouteNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mao.cli.asking import Client
     from mao.cli.output import Output
 
 _PYTHON = (3, 11)
@@ -98,7 +99,12 @@ def _git(name: str) -> Finding:
     if shutil.which("git") is None:
         return Finding(name, "fail", "not on the PATH", "Install git: it brings tools here and data away.")
     said = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True, timeout=10).stdout
-    return _at_least(name, said.strip().removeprefix("git version "), _GIT, "Install a newer git.")
+    version = said.strip().removeprefix("git version ")
+    found = _at_least(name, version, _GIT, "Install a newer git.")
+    if found.result == "ok" and shutil.which("prlimit") is None:
+        advice = "Install util-linux: with its prlimit, no repository can have git fill this machine's memory or disk."
+        return Finding(name, "warn", f"{version}, and no prlimit", advice)
+    return found
 
 
 def _git_lfs(name: str) -> Finding:
@@ -157,20 +163,37 @@ def _home(name: str) -> Finding:
 def _executor(name: str) -> Finding:
     if not Path("/proc/self/stat").exists():
         return Finding(name, "fail", "no /proc", "Mount it: without it no run can be ended with all its processes.")
+    bash = shutil.which("bash")
     with tempfile.TemporaryDirectory() as directory:
         os.mkfifo(Path(directory) / "wake")
-    bash = shutil.which("bash")
+        said, why = _chosen(Path(directory))
     if bash is None:
-        return Finding(name, "warn", "/proc and named pipes, no bash", "Install bash: most tools are started with it.")
-    return Finding(name, "ok", f"/proc, named pipes, {bash}")
+        return Finding(name, "warn", f"{said}; no bash", "Install bash: most tools are started with it.")
+    return Finding(
+        name, "warn" if why else "ok", said, f"Tools can touch all that the node's user can. {why}" if why else ""
+    )
+
+
+def _chosen(directory: Path) -> tuple[str, str]:
+    """What tools run in, and why not in a sandbox; it is tried out as at the start of the node."""
+    from mao import config
+    from mao.local_node import choose_executor
+    from mao.workspace import Workspace
+
+    executor, why = choose_executor(config.load(), Workspace(directory))
+    executor.close()
+    return executor.describe(), why
+
+
+def _client() -> Client:
+    return client_of(os.environ.get("MAO_URL"))
 
 
 def _node(name: str) -> Finding:
-    from mao.cli.asking import Client
-
-    url = os.environ.get("MAO_URL") or configured_url()
+    client = _client()
+    url = client.url
     try:
-        version = Client(url).ready()["version"]
+        version = client.ready()["version"]
     except NodeUnreachable as error:
         return Finding(
             name, "warn", f"none at {url}", "" if "no MAO node" in error.detail else "'mao serve' starts it."
@@ -198,9 +221,7 @@ def _decisions(name: str) -> Finding:
 
 
 def _schedules(name: str) -> Finding:
-    from mao.cli.asking import Client
-
-    summary = Client(os.environ.get("MAO_URL") or configured_url()).get("/schedules/summary", timeout=_PATIENCE)
+    summary = _client().get("/schedules/summary", timeout=_PATIENCE)
     paused, troubled = summary["schedules"]["paused"], summary["troubled"]
     found = f"{count(sum(summary['schedules'].values()), 'schedule')}{f', {paused} of them paused' if paused else ''}"
     if not troubled:
@@ -215,17 +236,14 @@ def _schedules(name: str) -> Finding:
 
 
 def _listed(path: str, **filters: object) -> Iterator[Any]:
-    from mao.cli.asking import Client
-
-    return Client(os.environ.get("MAO_URL") or configured_url()).pages(path, timeout=None, **filters)
+    return _client().pages(path, timeout=None, **filters)
 
 
 def _announced(name: str) -> Finding:
-    from mao.cli.asking import Client
     from mao.cli.node import unannounced
     from mao.registry import STALE
 
-    client = Client(os.environ.get("MAO_URL") or configured_url())
+    client = _client()
     try:
         nodes = list(client.pages("/nodes"))
     except RegistryUnavailable as error:
@@ -243,9 +261,8 @@ def _announced(name: str) -> Finding:
 def _cluster(name: str) -> Finding:
     """Whether the node answers where the other nodes ask it, as they would."""
     from mao import config
-    from mao.cli.asking import Client
 
-    Client(os.environ.get("MAO_URL") or configured_url()).ready()
+    _client().ready()
     settings = config.load()
     if settings["cluster.listen"] is None:
         return Finding(name, "ok", "cluster.listen is not set: other nodes cannot ask this one")

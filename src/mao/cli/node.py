@@ -71,5 +71,6 @@ def _lines(node: Any) -> Iterator[tuple[str, str]]:
     yield "url", node["url"] or "none: other nodes cannot ask it"
     yield "version", node["version"]
     yield "since", moment(node["since"])
+    yield "tools run", {True: "in a sandbox", False: "without a sandbox", None: ""}[node.get("sandbox")]
     yield "last seen", moment(node["last_seen"])
     yield "tools", "\n".join(f"{tool} at commit {commit}" for tool, commit in node["tools"].items()) or "none"

@@ -21,9 +21,15 @@ _SHELLS = ("bash", "zsh", "fish")
 
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Address and port of the HTTP server (server.listen).")
+@click.option(
+    "--behind-proxy",
+    is_flag=True,
+    help="A proxy with TLS stands before that address, and nobody else reaches it (server.behind_proxy).",
+)
 @click.option("--home", metavar="DIRECTORY", help="Where tools, runs, data and clones are (node.home).")
 @click.option("--name", help="Name of this node in the cluster and in commits (node.name).")
-def serve(listen: str | None, home: str | None, name: str | None) -> None:
+@click.option("--print-link", is_flag=True, help="Print a link for a browser, also if this is no terminal.")
+def serve(listen: str | None, home: str | None, name: str | None, *, behind_proxy: bool, print_link: bool) -> None:
     """Serve this node: its HTTP API, and the loop that installs, runs and publishes.
 
     It serves until Ctrl-C or SIGTERM. Runs and installers go on without it, and are taken up at the next start.
@@ -32,20 +38,29 @@ def serve(listen: str | None, home: str | None, name: str | None) -> None:
     from mao.web.server import serve
 
     flags = {"server.listen": listen, "node.home": home, "node.name": name}
+    flags |= {"server.behind_proxy": "true"} if behind_proxy else {}
     settings = config.load(flags={setting: text for setting, text in flags.items() if text is not None})
     _log()
     # While the server does not take signals yet, or no longer, the node is open all the same, and to be closed.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    serve(settings, lambda address: _told(settings, address))
+    link = print_link or sys.stderr.isatty()
+    serve(settings, lambda address, url: _told(settings, address, url), link=link)
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _told(settings: Config, address: str) -> None:
-    say(f"Node '{settings.node}' answers at {address}, with its home in {settings.home}.")
+def _told(settings: Config, address: str | None, link: str | None) -> None:
+    where = f"answers at {address}" if address else "answers at its socket alone"
+    say(f"Node '{settings.node}' {where}, with its home in {settings.home}.")
+    if link:
+        from mao.tokens import LINK
+
+        say(f"In a browser, this link signs in, once, within {LINK.seconds // 60} minutes:\n\n  {link}\n")
+    if address:
+        say("You need nothing more; others need a token ('mao token create'), browsers a link ('mao token link').")
     if settings["cluster.listen"]:
         from mao.attending import url_of
 

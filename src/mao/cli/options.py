@@ -10,11 +10,12 @@ import click
 
 from mao.cli.output import FORMATS, Output, moment, say
 from mao.cli.output import seconds as duration
+from mao.errors import BadSetting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mao.cli.asking import Client
+    from mao.cli.asking import Client, NodeAddress
 
 
 def _remember(context: click.Context, _parameter: click.Parameter, value: str) -> Output:
@@ -49,7 +50,7 @@ def asks_node(command: Callable[..., None], formats: Sequence[str] = FORMATS) ->
         "--node-url",
         envvar="MAO_URL",
         metavar="URL",
-        help="Address of the node (MAO_URL); server.listen of the configuration, if not given.",
+        help="Address of the node (MAO_URL), with a token in MAO_TOKEN; if not given, the node in node.home is asked.",
     )
     other = click.option(
         "--node",
@@ -88,28 +89,47 @@ administrator_option = click.option(
 )
 
 
-def client_of(node_url: str | None = None, node: str | None = None) -> Client:
-    """A client of the node at `node_url`, or of the one that the configuration describes; or of `node`, through it."""
+def client_of(node_url: str | None = None, node: str | None = None, **more: Any) -> Client:
+    """A client of the node at `node_url`, or of the one in the home that is configured; or of `node`, through it."""
     from mao.cli.asking import Client
 
-    return Client(node_url or configured_url(), tell=say, node=node)
+    return Client(_address(node_url), node=node, **({"tell": say} | more))
 
 
-def configured_url() -> str:
-    """The address of the node that `mao serve` would serve."""
+def _address(node_url: str | None) -> NodeAddress:
+    import os
+
+    from mao.cli.asking import NodeAddress
+
+    if node_url:
+        return NodeAddress(node_url, _token(), os.environ.get("MAO_CA"))
     from mao import config
 
-    host, port = config.load().listen
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return NodeAddress(f"unix:{config.load().home / 'socket'}")
+
+
+def _token() -> str | None:
+    """The token that is to be sent: MAO_TOKEN, or what is in the file that MAO_TOKEN_FILE names."""
+    import os
+    from pathlib import Path
+
+    file = os.environ.get("MAO_TOKEN_FILE")
+    if os.environ.get("MAO_TOKEN") or not file:
+        return os.environ.get("MAO_TOKEN")
+    try:
+        return Path(file).expanduser().read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"MAO_TOKEN_FILE: {file} cannot be read: {error}") from error
 
 
 def _known(path: str, key: str, incomplete: str) -> list[str]:
     """Names for the completion of a shell, from the node; none if it does not answer at once."""
-    from mao.cli.asking import Client
+    import os
+
     from mao.errors import MaoError
 
     try:
-        names = [item[key] for item in Client(configured_url(), timeout=1).pages(path)]
+        names = [item[key] for item in client_of(os.environ.get("MAO_URL"), timeout=1).pages(path)]
     except MaoError:
         return []
     return [name for name in names if name.lower().startswith(incomplete.lower())]

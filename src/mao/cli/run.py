@@ -80,6 +80,11 @@ def _lines(run: Any) -> Iterator[tuple[str, str]]:
         yield "exit", f"signal {run['signal']}" if run["signal"] else f"status {run['exit_code']}"
     if run["cpu_seconds"] is not None:
         yield "used", f"{seconds(run['cpu_seconds'])} of CPU, {size(run['max_rss'])} of memory at most"
+    if run.get("confined"):
+        yield (
+            "confined",
+            {"sandbox": "in a sandbox", "none": "no: it could touch all that the node's user can"}[run["confined"]],
+        )
     if run["log_bytes"] is not None:
         dropped = f", {size(run['log_dropped'])} more were dropped" if run["log_dropped"] else ""
         yield "log", f"{size(run['log_bytes'])}{dropped}"

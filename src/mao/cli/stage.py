@@ -90,7 +90,7 @@ class Node:
         gives_up = time.monotonic() + _PATIENCE
         while True:
             try:
-                Client(self.settings["MAO_SERVER__LISTEN"]).ready()
+                Client(f"unix:{self.home / 'socket'}").ready()
             except NodeUnreachable as error:
                 if node.poll() is not None or time.monotonic() > gives_up:
                     said = self._log.read_text("utf-8", "replace").rstrip()

@@ -29,6 +29,8 @@ _COMMANDS = {
     "install": "mao.cli.installing:install",
     "installed": "mao.cli.installing:installed",
     "update": "mao.cli.updating:update",
+    "approve": "mao.cli.approving:approve",
+    "approvals": "mao.cli.approving:approvals",
     "remove": "mao.cli.installing:remove",
     "help": "mao.cli.installing:show_help",
     "run": "mao.cli.running:run_tool",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
-from mao.errors import BadSetting, OutsideFailed, RegistryFull, RegistryUnavailable
+from mao.errors import BadSetting, OutsideFailed, RegistryFull, RegistryUnavailable, RightMissing
 from mao.etcd import rpc_pb2 as rpc
 from mao.etcd.words import Failed, Kind, failed
 
@@ -92,6 +92,7 @@ class EtcdClient:
         Raises:
             RegistryUnavailable: no member did it.
             RegistryFull: the quota is reached.
+            RightMissing: this node's user may not do that.
             OutsideFailed: etcd does not do that; its own words are in the error.
         """
         deadline = time.monotonic() + _PATIENCE
@@ -217,6 +218,8 @@ class EtcdClient:
                 "The registry has reached its quota and takes nothing more; 'mao cluster status' tells what to do."
                 " Nothing was changed."
             ) from error
+        if error.kind is Kind.DENIED and not path.endswith("/Range"):  # a registry that cannot be read is as if away
+            raise RightMissing(f"The registry refuses it: {error.words}. Nothing was changed.") from error
         if error.kind is Kind.WRONG:
             raise OutsideFailed(f"etcd answered to {path.rpartition('/')[2]}: {error.words}.") from error
 
@@ -247,7 +250,7 @@ def _credentials(ca: Path | None, certificate: Path | None, key: Path | None) ->
 
 def _are_hopeless(reasons: dict[str, Failed]) -> bool:
     """Whether it is for people to mend why no member does it."""
-    return all(error.kind in {Kind.REFUSED, Kind.STRANGER} for error in reasons.values())
+    return all(error.kind in {Kind.REFUSED, Kind.STRANGER, Kind.DENIED} for error in reasons.values())
 
 
 def _unavailable(reasons: dict[str, Failed]) -> RegistryUnavailable:

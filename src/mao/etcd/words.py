@@ -16,6 +16,7 @@ class Kind(enum.Enum):
     LOST = "whether this member has done it is not known; another one may"
     STRANGER = "who asks must say anew who it is"
     REFUSED = "it is of no use to ask again: names, passwords, certificates are to be mended"
+    DENIED = "who asks is known, and may not do that"
     FULL = "the quota is reached"
     WRONG = "etcd does not do what it was asked for"
 
@@ -39,10 +40,11 @@ _USER = "(registry.user, registry.password)"
 _SAYINGS = (
     # etcd's own words are those of its api/v3rpc/rpctypes/error.go; those of TLS are BoringSSL's.
     _Saying("database space exceeded", Kind.FULL, "its quota is reached"),
+    _Saying("revision in header is old", Kind.AWAY, "users and roles were changed at that moment"),
     _Saying("invalid auth token|auth store is old", Kind.STRANGER, "it does not know this node's token"),
     _Saying("user name is empty", Kind.STRANGER, f"it wants a user and a password {_USER}"),
     _Saying("authentication failed", Kind.REFUSED, f"it knows no such user with that password {_USER}"),
-    _Saying("permission denied", Kind.REFUSED, "its user (registry.user) has no right to do that there"),
+    _Saying("permission denied", Kind.DENIED, "this node's user has no right to do that there"),
     _Saying("no leader", Kind.AWAY, "it has no leader: too few members reach each other"),
     _Saying("too many requests", Kind.AWAY, "it has too much to do"),
     _Saying("for learner", Kind.AWAY, "it is new and still learning what the others know"),

@@ -19,8 +19,9 @@ import os
 import signal
 import time
 
+from mao.executors.flushing import fsync_directory
 from mao.executors.job_log import JobLog
-from mao.executors.supervisor import HANDLED, Supervisor, fsync_directory, prctl
+from mao.executors.supervisor import HANDLED, Supervisor, prctl
 
 PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36  # linux/prctl.h
 CHUNK = 65536

@@ -23,9 +23,11 @@ import os
 import resource
 import select
 import signal
-import stat
 import time
 
+from mao.executors.bubblewrap import STATUS_FD, code_of, fault
+from mao.executors.flushing import flush, fsync_directory
+from mao.executors.watch import Watch
 from mao.processes import descendants, signal_descendant
 
 TYPE_CHECKING = False  # importing `typing` costs 5 ms
@@ -51,26 +53,6 @@ def prctl(option: int, argument: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def fsync_directory() -> None:
-    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(fd)
-    os.close(fd)
-
-
-def flush(root: str, since: float) -> None:
-    """Put what was changed below `root` since then (seconds since the epoch) on stable storage, as far as it can be."""
-    for folder, _, names in os.walk(root):
-        for path in (*(os.path.join(folder, name) for name in names), folder):
-            with contextlib.suppress(FileNotFoundError):
-                status = os.lstat(path)
-                if status.st_ctime >= since and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFDIR}:
-                    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-                    try:
-                        os.fsync(fd)
-                    finally:
-                        os.close(fd)
-
-
 class Supervisor:
     """From the start of the program until no process of it is left and that is on record."""
 
@@ -91,6 +73,7 @@ class Supervisor:
         self.started_at, self.begun = time.time(), time.monotonic()
         self.deadline = self.kill_at = float("inf")
         self.told: set[int] = set()
+        self.watch = Watch(job)
 
     def run(self) -> None:
         if os.path.exists("cancel"):
@@ -134,7 +117,10 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.dup2(self.program_output, 1)
             os.dup2(self.program_output, 2)
+            if self.job["confined"]:
+                os.dup2(self.program_faults, STATUS_FD)
             os.chdir(self.job["cwd"])
+            self.watch.enter()
             _execute(self.job["argv"], self.job["environment"])
         except OSError as error:
             os.write(self.program_faults, f"{error.strerror}: {error.filename!r}"[:300].encode())
@@ -164,15 +150,19 @@ class Supervisor:
                 self.cause = "cancelled"
             elif now >= self.deadline:
                 self.cause = "timed-out"
+            elif limit := self.watch.passed():
+                self.cause, self.error = "over-limit", limit
             else:
                 return
-            self.kill_at = now + self.job["grace"]
+            self.kill_at = now + (0 if self.error else self.job["grace"])  # what takes too much takes more meanwhile
         if now < self.kill_at:
             self.terminate()
         else:
             self.kill()
 
     def terminate(self) -> None:
+        if self.job["confined"]:
+            self.told.add(self.program)  # with bwrap, all would be killed at once
         for pid, parent in descendants():
             if pid not in self.told:
                 self.told.add(pid)
@@ -181,6 +171,8 @@ class Supervisor:
 
     def kill(self) -> None:
         """Stop all, then kill all: the stopped cannot fork and keep their places in the process table."""
+        if self.job["confined"] and self.status is None:
+            os.kill(self.program, signal.SIGKILL)  # then the kernel ends all that it has started
         stopped: set[int] = set()
         give_up, count = time.monotonic() + 1, -1
         while count < len(stopped) and time.monotonic() < give_up:
@@ -194,7 +186,7 @@ class Supervisor:
             signal_descendant(pid, parent, signal.SIGKILL)
 
     def listen(self, poller: select.poll) -> None:
-        patience = 0.1 if self.cause else min(self.deadline - time.monotonic(), 3600)
+        patience = 0.1 if self.cause else min(self.deadline - time.monotonic(), self.watch.patience())
         for fd, _ in poller.poll(max(0, int(patience * 1000) + 1)):
             data = os.read(fd, CHUNK)
             if fd == self.output:
@@ -207,27 +199,40 @@ class Supervisor:
     def finish(self) -> None:
         ended_at = time.time()
         self.drain()
-        if fault := os.read(self.faults, CHUNK).decode() if self.program else "":
-            self.cause, self.error = "not-started", fault
-        started = self.program > 0 and self.cause != "not-started"
-        code = os.waitstatus_to_exitcode(self.status) if started and self.status is not None else None
+        code = self.code()
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         flushed = code == 0 and self.flush_output()
         self.put_on_record(
             {
-                "cause": self.cause or "exited",
+                "cause": self.cause,
                 "exit_code": code if code is not None and code >= 0 else None,
                 "signal": -code if code is not None and code < 0 else None,
-                "started_at": self.started_at if started else None,
+                "started_at": self.started_at if self.program and self.cause != "not-started" else None,
                 "ended_at": ended_at,
-                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 6),
+                "cpu_seconds": round(max(usage.ru_utime + usage.ru_stime, self.watch.seconds), 6),
                 "max_rss": usage.ru_maxrss * 1024,
                 "log_bytes": self.log.kept,
                 "log_dropped": self.log.beyond + self.log.unwritten,
                 "error": self.error,
                 "flushed": flushed,
+                "confined": self.job["confined"],
             }
         )
+
+    def code(self) -> int | None:
+        """The exit code of the program, or -N for a signal; sees to the cause of its end, too."""
+        self.cause = self.cause or "exited"
+        told = os.read(self.faults, CHUNK).decode() if self.program else None
+        code = None if self.status is None else os.waitstatus_to_exitcode(self.status)
+        if self.job["confined"] and told is not None and told[:1] in ("", "{"):  # bwrap itself was started
+            told = fault(told, "log") if self.cause == "exited" else None
+            code = None if code is None else code_of(code)
+        if told:
+            self.cause, self.error, code = "not-started", told, None
+        elif self.cause == "exited" and (limit := self.watch.passed_at_the_end(code)):
+            self.cause, self.error = "over-limit", limit
+        self.watch.close()
+        return code
 
     def flush_output(self) -> bool:
         if self.job.get("output") is None:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mao.errors import OutsideFailed, RegistryFull, RegistryUnavailable, StaleRevision
+from mao.errors import OutsideFailed, RegistryFull, RegistryUnavailable, RightMissing, StaleRevision
 from mao.etcd import rpc_pb2 as rpc
 from mao.etcd.watch import Watch
 from mao.registry import Edit, Entry, Progress, check_size
+from mao.roles import BARS
 from mao.values import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mao.errors import MaoError
     from mao.etcd.client import EtcdClient
+    from mao.registry import Registry
 
 _RANGE = "/etcdserverpb.KV/Range"
 _TXN = "/etcdserverpb.KV/Txn"
-_BARS = "/mao/bars/"
-"""Below it, for an hour each: the writes of which no attempt that is still on its way may be made any more."""
 _HOUR = 3600
+"""Seconds for which a bar (`roles.BARS`) stands: a write of which no attempt that is still on its way may be made."""
 
 
 class EtcdRegistry:
@@ -28,10 +29,12 @@ class EtcdRegistry:
 
     Args:
         client: of the cluster; closed with the registry.
+        ask: gets the right to write keys that this node may not write yet, or raises why it does not.
     """
 
-    def __init__(self, client: EtcdClient) -> None:
+    def __init__(self, client: EtcdClient, ask: Callable[[Registry, Sequence[str]], None] | None = None) -> None:
         self._client = client
+        self._ask = ask
         self._watches: set[Watch] = set()
         self._closed = False
         self._cluster = 0  # the id of the one that was listed last
@@ -59,8 +62,8 @@ class EtcdRegistry:
         lost: list[str] = []
         refusal: MaoError
         try:
-            bar = f"{_BARS}{new_id()}"
-            answer = self._client.call(_TXN, _transaction(edits, lease, bar), rpc.TxnResponse, lost)
+            bar = f"{BARS}{new_id()}"
+            answer = self._answered(_transaction(edits, lease, bar), [edit.key for edit in edits], lost)
             if lost:
                 self._bar(bar)
         except RegistryUnavailable as error:
@@ -79,6 +82,16 @@ class EtcdRegistry:
         if lost and (revision := self._made_before(edits)):
             return revision
         raise refusal
+
+    def _answered(self, transaction: rpc.TxnRequest, keys: Sequence[str], lost: list[str]) -> rpc.TxnResponse:
+        """What etcd says to a transaction; if it has no right to write these keys, once it has got that."""
+        try:
+            return self._client.call(_TXN, transaction, rpc.TxnResponse, lost)
+        except RightMissing:
+            if self._ask is None:
+                raise
+        self._ask(self, keys)
+        return self._client.call(_TXN, transaction, rpc.TxnResponse, lost)
 
     def _bar(self, key: str) -> None:
         """Have attempts at a write fail that have not arrived yet.

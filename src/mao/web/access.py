@@ -14,7 +14,8 @@ from anyio.lowlevel import RunVar
 from fastapi import Depends, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from mao.errors import BadBody, IdempotencyKeyReused
+from mao.caller import Right
+from mao.errors import BadBody, IdempotencyKeyReused, NotAllowed
 from mao.local_node import LocalNode
 from mao.store import IdempotentRequest
 
@@ -64,11 +65,15 @@ def registry_age(node: LocalNode) -> dict[str, str]:
 
 
 async def _as_administrator(
+    request: Request,
     *,
     as_administrator: Annotated[
         bool, Query(description="Change what another node registered; this one must be an administrator.")
     ] = False,
 ) -> bool:
+    # What nodes of the cluster may change of each other's is for the registry to say.
+    if as_administrator and "peer" not in request.scope["state"] and request.state.caller.right < Right.ADMIN:
+        raise NotAllowed("To change what another node registered needs a token with the scope 'admin'.")
     return as_administrator
 
 

@@ -10,10 +10,13 @@ from fastapi import FastAPI
 from mao import __version__
 from mao.web import (
     alarm_routes,
+    approval_routes,
+    audit_routes,
     change_routes,
     cluster_routes,
     founding,
     installation_routes,
+    login,
     node_routes,
     operations,
     problems,
@@ -25,17 +28,20 @@ from mao.web import (
     secret_routes,
     slot_routes,
     streams,
+    token_routes,
 )
 from mao.web.access import Changes
+from mao.web.auditing import Audit
 from mao.web.guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mao.local_node import LocalNode
+    from mao.web.callers import Entrance
 
 
-def create(node: LocalNode) -> FastAPI:
+def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     """The ASGI application of `node`."""
 
     @asynccontextmanager
@@ -53,6 +59,7 @@ def create(node: LocalNode) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.node = node
+    app.state.entrance = entrance
     app.state.relayed = set()
     problems.install(app)
     for part in (
@@ -67,11 +74,16 @@ def create(node: LocalNode) -> FastAPI:
         node_routes,
         relaying,
         alarm_routes,
+        audit_routes,
+        approval_routes,
         streams,
+        token_routes,
+        login,
         founding,
         operations,
         reference,
     ):
         app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
+    app.add_middleware(Audit)
     return app

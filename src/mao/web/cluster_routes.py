@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
+from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field
 
-from mao import admitting, catalogue, examining
+from mao import admitting, catalogue, examining, granting, seating
 from mao.admitting import Admitted, Asked, Invited
-from mao.errors import MaoError
+from mao.errors import Denied, MaoError
 from mao.examining import ClockState, ClusterState
 from mao.names import Name  # FastAPI reads the annotations
+from mao.seating import Seats, Wish
 from mao.web.access import Node  # noqa: TC001  # likewise
 from mao.web.pages import encoded
 from mao.web.relaying import connected
@@ -40,6 +42,14 @@ class NewInvitation(BaseModel):
 
     name: Name | None = None
     hours: Annotated[float, Field(gt=0, le=admitting.LONGEST_HOURS)] = 24
+
+
+class WantedRights(BaseModel):
+    """The keys that a node wants to write."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    keys: Annotated[tuple[str, ...], Field(max_length=100)]
 
 
 class Authority(BaseModel):
@@ -101,3 +111,28 @@ def show_authority(node: Node) -> Authority:
 def join(node: Node, asked: Asked) -> Response:
     """Admit a node that shows an invitation: its certificate, and where the registry is."""
     return encoded(admitting.admit(node, asked).model_dump_json().encode())
+
+
+async def _peer(request: Request) -> str:
+    """The node that asks, by its certificate."""
+    peer: str | None = getattr(request.state, "peer", None)
+    if peer is None:
+        raise Denied("That is asked by a node of the cluster, for itself, by its certificate. Nothing was done.")
+    return peer
+
+
+Peer = Annotated[str, Depends(_peer)]
+
+
+@router.post("/cluster/grants", status_code=204)
+def grant(node: Node, peer: Peer, wanted: WantedRights) -> None:
+    """Let the node that asks write keys of the registry which nobody has made, or that node."""
+    with node.locked("cluster", "grants"):
+        granting.grant(node.config, peer, wanted.keys)
+
+
+@router.post("/cluster/members", responses={200: {"model": Seats}})
+def change_members(node: Node, peer: Peer, wished: Wish) -> Response:
+    """Add, promote or remove the member of etcd of the node that asks."""
+    members = seating.fulfil(node.config, peer, wished)
+    return encoded(Seats.model_validate({"members": [asdict(one) for one in members]}).model_dump_json().encode())

@@ -1,4 +1,4 @@
-"""What every request has to pass before a route sees it, so that no web page can make this node do anything.
+"""What every request has to pass before a route sees it: who asks, whether that one may, and that no web page asks.
 
 A page in the browser of somebody who can reach the node may send it requests. It cannot name another `Host` than it
 was loaded from (so a rebound DNS name is told by that), cannot hide its `Origin`, and cannot send JSON to a foreign
@@ -10,22 +10,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from mao.caller import OWNER, Caller, Right
+from mao.caller import Caller, Right
 from mao.errors import BadBody, ForeignHost, ForeignOrigin, MaoError
 from mao.values import new_id
-from mao.web.peers import REQUEST, admit
+from mao.web import rights
+from mao.web.auditing import begin
+from mao.web.callers import MAKING, caller_of
+from mao.web.peers import admit
 from mao.web.problems import response
+from mao.web.protocols import REQUEST
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from mao.web.callers import Entrance
+
 LARGEST_BODY = 2_000_000
 """Bytes; the arguments of a run may have a million."""
-_MAKING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_FORMS = frozenset({"/login", "/logout"})
 # Any port: through a tunnel (ssh -L) it is another than the one that is listened on.
-_HERE = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?", re.IGNORECASE)
+_HOST = re.compile(r"([\w.-]+|\[[\w:.%-]+\])(:[0-9]{1,5})?", re.ASCII)
 
 
 class Guard:
@@ -65,10 +72,13 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
     headers = _headers(scope)
     if "peer" in scope["state"]:
         admit(scope, headers)
+        caller = _node(scope)
     else:
         _check_page(scope, headers)
-    scope["state"]["caller"] = _caller(scope)
-    if scope["method"] not in _MAKING:
+        caller = await caller_of(scope, headers)
+        rights.check(caller, scope["method"], scope["path"])
+    scope["state"]["caller"] = caller
+    if scope["method"] not in MAKING:
         return receive
     try:
         async with asyncio.timeout(REQUEST if "peer" in scope["state"] else None):
@@ -77,17 +87,17 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
         raise BadBody(f"The body did not come within {REQUEST:g} s.") from None
     if body is None:
         return None
-    if body:
-        _check_json(headers, body)
+    value = _json(headers, body) if body and scope["path"] not in _FORMS else None
+    rights.check_tool(caller, scope["app"].state.node, scope["method"], scope["path"], value)
+    await begin(scope, value)
     return _replay(body, receive)
 
 
-def _caller(scope: Scope) -> Caller:
+def _node(scope: Scope) -> Caller:
+    """The node that has sent a request, by its certificate; what it may do is for `admit` to say."""
     address = (scope.get("client") or ("unknown", 0))[0]
-    if "peer" in scope["state"]:
-        peer = scope["state"]["peer"]
-        return Caller(f"node:{peer}" if peer else "nobody", address, Right.RUN if peer else Right.NONE)
-    return Caller(OWNER, address, Right.ADMIN)
+    peer = scope["state"]["peer"]
+    return Caller(f"node:{peer}" if peer else "nobody", address, Right.RUN if peer else Right.NONE)
 
 
 def _headers(scope: Scope) -> dict[bytes, bytes]:
@@ -102,9 +112,14 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 def _check_page(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """Refuse what comes from a foreign page."""
     host = headers.get(b"host", b"")
-    if not _HERE.fullmatch(host):
-        port = (scope.get("server") or ("", 0))[1]
-        raise ForeignHost(f"This node does not serve '{host.decode('latin-1')}'. Ask for it at 127.0.0.1:{port}.")
+    entrance: Entrance = scope["app"].state.entrance
+    allowed = LOOPBACK if "caller" in scope["state"] else entrance.hosts  # at the socket, nobody else asks
+    found = _HOST.fullmatch(host.decode("latin-1"))
+    if not found or found[1].lower() not in allowed:
+        raise ForeignHost(
+            f"This node does not serve '{host.decode('latin-1')}'. Ask for it as {' or '.join(sorted(allowed))}; more"
+            " names are for server.hosts (MAO_SERVER__HOSTS)."
+        )
     origin = headers.get(b"origin")
     if origin is not None and origin.lower() not in {b"http://" + host.lower(), b"https://" + host.lower()}:
         raise ForeignOrigin(f"A page of {origin.decode('latin-1')} may not use this node.")
@@ -129,7 +144,8 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-def _check_json(headers: dict[bytes, bytes], body: bytes) -> None:
+def _json(headers: dict[bytes, bytes], body: bytes) -> Any:
+    """What a body holds, which must be JSON and say so."""
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise BadBody(f"The body is '{media_type or 'of no type'}'. Send JSON, with Content-Type: application/json.")
@@ -141,6 +157,7 @@ def _check_json(headers: dict[bytes, bytes], body: bytes) -> None:
         raise BadBody(f"The body is not UTF-8: {error}.") from error
     except (ValueError, RecursionError) as error:
         raise BadBody(f"The body is not JSON: {error}.") from error
+    return value
 
 
 def _no_json(constant: str) -> NoReturn:

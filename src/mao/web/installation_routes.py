@@ -135,10 +135,17 @@ async def show_help(node: Node, tool: str) -> Response:
 @router.get("/installations/{tool}/update")
 @patient
 def preview_update(
-    node: Node, tool: str, commit: Annotated[str | None, Query(pattern=r"^[0-9a-f]{40,64}$")] = None
+    node: Node,
+    tool: str,
+    commit: Annotated[str | None, Query(pattern=r"^[0-9a-f]{40,64}$")] = None,
+    *,
+    text: Annotated[bool, Query(description="Show the changes of the files line by line, too.")] = False,
 ) -> updating.Update:
-    """What would change if the tool were installed at a commit (default: the one that its ref names now)."""
-    return updating.describe_update(node, tool, commit)
+    """What would change if the tool were installed at a commit.
+
+    By default the one that its ref names now; of a tool that is not installed, the one that is registered.
+    """
+    return updating.describe_update(node, tool, commit, text=text)
 
 
 @router.get("/installations/{tool}/log", response_class=Response)

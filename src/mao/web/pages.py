@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 from fastapi import Query, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from mao.errors import BadPage
+from mao.values import INSTANT, Moment, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +23,25 @@ if TYPE_CHECKING:
     from mao.values import Value
 
 Item = TypeVar("Item")
+
+_DAY = timedelta(days=1)
+
+
+def _end(text: object) -> datetime:
+    """The moment that a day (`2026-11-01`, when it ends in UTC) or an RFC 3339 moment names."""
+    is_day = isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)
+    return since(text) + (_DAY - INSTANT if is_day else timedelta(0))
+
+
+First = Annotated[Moment, BeforeValidator(since)]
+Last = Annotated[Moment, BeforeValidator(_end)]
+
+
+class Order(StrEnum):
+    """Which come first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
 
 
 USUAL_SIZE = 50

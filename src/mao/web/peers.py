@@ -5,12 +5,15 @@ Who asks is known by the certificate of the connection alone, never by anything 
 
 from __future__ import annotations
 
+import math
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
+from mao.caller import Right
+from mao.catalogue import REVOKED, Revoked
 from mao.errors import BadSetting, Denied, ForeignOrigin
+from mao.web.protocols import BoundedProtocol
+from mao.web.rights import needed
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,17 +22,16 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from mao.config import Config
+    from mao.local_node import LocalNode
 
-HANDSHAKE = 10.0
-"""Seconds that a handshake may take; asyncio gives a minute, which strangers could make use of."""
-REQUEST = 30.0
-"""Seconds until the first request on a connection has come with its headers, and in which a body has to come."""
-_LARGEST_HEAD = 64_000
-"""Bytes of a request that are not its body; uvicorn has no limit."""
 _STRANGERS = 64
 """Connections without a certificate at the same time: they have one route, which is quick."""
 
+_LEFT_TO_OTHERS = {("POST", "/api/v1/installations"), ("POST", "/api/v1/clones")}
+"""What a node in `cluster.runs_from` may do besides what a token with the scope `run` may."""
 _JOINING = "/api/v1/cluster/join"
+_ASKING = frozenset({("POST", "/api/v1/cluster/grants"), ("POST", "/api/v1/cluster/members")})
+"""What any node of the cluster asks of the one with the authority's key: for itself, by its certificate."""
 _LOOKING = frozenset({"GET", "HEAD"})
 _HEALTH = "/healthz"
 _API = "/api/v1/"
@@ -41,55 +43,17 @@ def common_name(certificate: Any) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
-class PeerProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP, which tells the application who is at the other end, and holds nothing for long for nobody."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _heading = 0
+class PeerProtocol(BoundedProtocol):
+    """HTTP that tells the application which node is at the other end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        peer = common_name(transport.get_extra_info("peercert"))
-        self.app_state = {**self.app_state, "peer": peer}  # copied into each request's scope
+        shown = transport.get_extra_info("peercert")
+        peer = common_name(shown)
+        # Copied into each request's scope.
+        self.app_state = {**self.app_state, "peer": peer, "serial": (shown or {}).get("serialNumber")}
         if peer is None and sum(map(_is_stranger, self.connections)) > _STRANGERS:
             transport.abort()
-        else:
-            self._expect_request()
-
-    def _expect_request(self) -> None:
-        self._deadline = self.loop.call_later(REQUEST, self.transport.abort)
-
-    def _forget_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        self._heading += len(data)
-        super().data_received(data)
-        if self._heading > _LARGEST_HEAD:
-            self.transport.abort()
-
-    def on_message_begin(self) -> None:
-        self._heading = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._forget_deadline()
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._heading -= len(body)
-        super().on_body(body)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.cycle.response_complete:  # and not one that came right behind
-            self._forget_deadline()
-            self._expect_request()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_deadline()
-        super().connection_lost(exc)
 
 
 def _is_stranger(connection: object) -> bool:
@@ -158,8 +122,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
     """
     if b"origin" in headers:
         raise ForeignOrigin("This address is for the nodes of the cluster; no web page may use it.")
-    config: Config = scope["app"].state.node.config
+    node: LocalNode = scope["app"].state.node
+    config = node.config
     peer: str | None = scope["state"]["peer"]
+    _check_revoked(node, scope["state"]["serial"])
     method, path = scope["method"], scope["path"]
     looking = method in _LOOKING
     if path == _JOINING or (looking and path == _HEALTH):
@@ -171,9 +137,10 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
         )
     if "/api/" in path.removeprefix(_API) and path.startswith(f"{_API}nodes/"):
         raise Denied(f"Node '{config.node}' passes nothing on for other nodes. Ask your own node for the right one.")
-    if looking and path.startswith(_API) and not path.startswith(f"{_API}secrets"):
+    of_api = path.startswith(_API)
+    if (of_api and needed(method, path) <= Right.READ) or (method, path) in _ASKING:
         return
-    if not _is_run(method, path):
+    if not (of_api and (needed(method, path) is Right.RUN or (method, path) in _LEFT_TO_OTHERS)):
         raise Denied(
             f"Node '{config.node}' lets other nodes look, and those in its cluster.runs_from install tools, clone"
             f" datasets, start, cancel and publish runs, and change schedules; {method} {path} is for its own users."
@@ -184,6 +151,15 @@ def admit(scope: Scope, headers: dict[bytes, bytes]) -> None:
             f"Node '{config.node}' takes no runs from node '{peer}': its cluster.runs_from (MAO_CLUSTER__RUNS_FROM)"
             " does not name it. Whoever keeps that node can add it. Nothing was done."
         )
+
+
+def _check_revoked(node: LocalNode, serial: str | None) -> None:
+    """Refuse a certificate that the registry, as far as it is known here, says is not valid any more."""
+    entry = node.mirror.get(REVOKED) if serial is not None and node.mirror.age() < math.inf else None
+    if entry is not None:
+        revoked = node.mirror.cached("revoked", lambda: frozenset(Revoked.model_validate_json(entry.value).serials))
+        if serial in revoked:
+            raise Denied("This certificate was revoked. Whoever keeps the cluster can invite the node anew.")
 
 
 def _is_run(method: str, path: str) -> bool:

@@ -21,6 +21,7 @@ log = logging.getLogger("mao.web")
 
 MEDIA_TYPE = "application/problem+json"
 METHOD_NOT_ALLOWED = 405
+NOT_SIGNED_IN = 401
 
 
 class Problem(Value):
@@ -46,7 +47,8 @@ def response(error: MaoError, request_id: str, status: int | None = None) -> Res
         errors=tuple(error.faults),
         request_id=request_id,
     )
-    return Response(problem.model_dump_json(), status_code=problem.status, media_type=MEDIA_TYPE)
+    headers = {"WWW-Authenticate": 'Bearer realm="mao"'} if problem.status == NOT_SIGNED_IN else None
+    return Response(problem.model_dump_json(), problem.status, headers, MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -88,10 +90,10 @@ def install(app: FastAPI) -> None:
 
 def _methods(request: Request) -> set[str]:
     """What may be done at the path: Starlette names the methods of the first route alone."""
-    found: set[str] = set()
-    for path, operations in request.app.openapi()["paths"].items():
-        if compile_path(path)[0].fullmatch(request.url.path):
-            found |= {method.upper() for method in operations}
+    paths = request.app.openapi()["paths"]
+    asked = request.url.path
+    matching = [asked] if asked in paths else [path for path in paths if compile_path(path)[0].fullmatch(asked)]
+    found = {method.upper() for path in matching for method in paths[path]}
     return found | {"HEAD"} if "GET" in found else found
 
 

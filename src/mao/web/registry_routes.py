@@ -69,7 +69,8 @@ def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> by
         entries = [entry for entry, text in each.values() if wanted_text in text and entry.key > after]
     else:
         entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
-    return page(((entry.key.removeprefix(prefix), entry.value) for entry in entries[: asked.size + 1]), asked.size)
+    listed = entries[: asked.size + 1]
+    return page(((entry.key.removeprefix(prefix), registering.shown(node, entry)) for entry in listed), asked.size)
 
 
 def _one(
@@ -77,7 +78,7 @@ def _one(
 ) -> Response:
     while (entry := node.mirror.get(key)) is None:
         find(node, key.rpartition("/")[2])  # says what is near
-    return encoded(entry.value, status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
+    return encoded(registering.shown(node, entry), status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
 
 
 async def _shown(node: LocalNode, key: str, find: Callable[[LocalNode, str], object]) -> Response:

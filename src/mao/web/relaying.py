@@ -19,7 +19,8 @@ from fastapi.responses import StreamingResponse
 from mao.errors import Denied, NodeUnreachable
 from mao.web import access  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.node_routes import find_node
-from mao.web.peers import HANDSHAKE, client_context, common_name
+from mao.web.peers import client_context, common_name
+from mao.web.protocols import HANDSHAKE
 from mao.web.routing import api
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from mao.schedule import Overlap, Schedule, ScheduleState, Slot, Spread
 from mao.store import IdempotentRequest
 from mao.values import Moment, new_id, rfc3339
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, alone
-from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.pages import First, Last, Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
-from mao.web.slot_routes import LASTING, First, Last, newest
+from mao.web.slot_routes import LASTING, newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,49 +5,52 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
 
 from mao.daemon import Daemon
-from mao.errors import BadSetting
 from mao.local_node import opened
+from mao.values import now
 from mao.web.app import create
-from mao.web.peers import HANDSHAKE, PeerProtocol, server_context
+from mao.web.listening import BACKLOG, doors
+from mao.web.protocols import HANDSHAKE
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from fastapi import FastAPI
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from mao.config import Config
     from mao.local_node import LocalNode
+    from mao.web.callers import Entrance
+    from mao.web.listening import Door
 
 log = logging.getLogger("mao")
 
-_BACKLOG = 2048
 _PATIENCE = 2  # seconds for answers that are under way when the server stops
 
 
 class Server(uvicorn.Server):
-    """uvicorn, serving the application of `node`; to the nodes of its cluster, too, if they have their socket."""
+    """uvicorn, serving the application of `node` at all of its doors."""
 
-    def __init__(self, node: LocalNode, peers: socket.socket | None = None) -> None:
+    def __init__(self, node: LocalNode, at: list[Door], entrance: Entrance) -> None:
         self._node = node
-        self._peers = peers
-        self._context = server_context(node.config) if peers else None
-        self._app: FastAPI = create(node)
+        self._doors = at
+        self._app: FastAPI = create(node, entrance)
         super().__init__(self._configured("httptools"))
 
-    def _configured(self, protocol: Literal["httptools"] | type[PeerProtocol]) -> uvicorn.Config:
+    def _configured(self, protocol: type[HttpToolsProtocol] | str) -> uvicorn.Config:
         return uvicorn.Config(
             self._app,
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # it would believe whoever asks from this machine
             timeout_graceful_shutdown=_PATIENCE,
             http=protocol,
             ws="none",
@@ -55,18 +58,22 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; where other nodes ask, with TLS."""
-        await super().startup(sockets)
-        if self._peers is None or not self.started:
+        """Listen at each door as it wants it."""
+        await super().startup(sockets or [])
+        if not self.started:
             return
-        settings = self._configured(PeerProtocol)
+        for door in self._doors:
+            await self._open(door)
+
+    async def _open(self, door: Door) -> None:
+        settings = self._configured(door.protocol)
         settings.load()
         served = await asyncio.get_running_loop().create_server(
-            lambda: PeerProtocol(settings, self.server_state, self.lifespan.state),
-            sock=self._peers,
-            ssl=self._context,
-            ssl_handshake_timeout=HANDSHAKE,
-            backlog=_BACKLOG,
+            lambda: door.protocol(settings, self.server_state, self.lifespan.state),
+            sock=door.socket,
+            ssl=door.context,
+            ssl_handshake_timeout=HANDSHAKE if door.context else None,
+            backlog=BACKLOG,
         )
         self.servers.append(served)
 
@@ -84,51 +91,28 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(config: Config, ready: Callable[[str], None]) -> None:
+def serve(config: Config, ready: Callable[[str | None, str | None], None], *, link: bool = False) -> None:
     """Serve the node until SIGTERM or SIGINT; runs and installers go on without it.
 
     Args:
         config: of the node.
-        ready: is told the address when the server answers there.
+        ready: is told when the server answers: the address for those who have a token, and a link for a browser.
+        link: whether to make such a link.
 
     Raises:
         NodeRunning: another process serves this node.
         NodeTaken: another node of the cluster has its name.
-        BadSetting: an address is taken, or a file of cluster.certificate is not there.
+        BadSetting: an address is taken or not to be used, or a file of a certificate is not there.
     """
-    host, port = config.listen
-    others: tuple[str, int] | None = config["cluster.listen"]
     with ExitStack() as closing:
         node = closing.enter_context(opened(config))
-        listening = closing.enter_context(listen(host, port))
-        peers = closing.enter_context(listen(others[0], others[1], "cluster.listen")) if others else None
+        at, entrance = doors(config, closing)
         daemon = Daemon(node)
-        server = Server(node, peers)
+        server = Server(node, at, entrance)
         daemon.start()
         try:
-            ready(f"http://{host if ':' not in host else f'[{host}]'}:{listening.getsockname()[1]}")
-            server.run(sockets=[listening])
+            code = node.tokens.link(now()) if link and entrance.url else None
+            ready(entrance.url, code and f"{entrance.url}/login?code={code}")
+            server.run()
         finally:
             daemon.stop()
-
-
-def listen(host: str, port: int, setting: str = "server.listen") -> socket.socket:
-    """A socket that listens where `setting` says.
-
-    Raises:
-        BadSetting: the address is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Without the protocol asyncio leaves Nagle's algorithm on: each answer would wait 40 ms for the client's ACK.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise BadSetting(
-            f"The server cannot listen on {host}:{port}: {error.strerror}. Is another node there? Set {setting}"
-            f" (MAO_{setting.upper().replace('.', '__')}) to another address."
-        ) from error
-    listening.listen(_BACKLOG)
-    return listening

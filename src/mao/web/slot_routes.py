@@ -5,25 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BeforeValidator
 
 from mao import scheduling, timetable
 from mao.schedule import DAY, Outcome, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Preview, Timetable
-from mao.values import INSTANT, Moment, Value, rfc3339, since
+from mao.values import INSTANT, Moment, Value, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
-from mao.web.pages import Page, Wanted, encoded, page, wanted
+from mao.web.pages import First, Last, Order, Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from mao.local_node import LocalNode
 
@@ -42,23 +39,6 @@ _AT_ONCE = 500
 """Slots that are read from the store at once."""
 _PAST_ALL = "~"
 """Comes after whatever a planned moment begins with."""
-
-
-def _end(text: object) -> datetime:
-    """The moment that a day (`2026-11-01`, when it ends in UTC) or an RFC 3339 moment names."""
-    is_day = isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII)
-    return since(text) + (DAY - INSTANT if is_day else timedelta(0))
-
-
-First = Annotated[Moment, BeforeValidator(since)]
-Last = Annotated[Moment, BeforeValidator(_end)]
-
-
-class Order(StrEnum):
-    """Which slots come first."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
 
 
 class Ledger:

@@ -12,7 +12,9 @@ from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
-from mao.catalogue import SCHEDULES, SLOTS
+from mao import registering
+from mao.catalogue import DATASETS, HEADS, SCHEDULES, SLOTS
+from mao.registry import Change
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import api
 
@@ -125,6 +127,19 @@ async def events(
     return StreamingResponse(_events(request, node, seq, position), media_type="text/event-stream", headers=_HEADERS)
 
 
+def _datasets_whole(node: LocalNode, found: list[Change]) -> list[Change]:
+    """These changes, in which what is told of a dataset has become one of the dataset."""
+    whole: dict[tuple[str, int], Change] = {}
+    for change in found:
+        key = change.key.replace(HEADS, DATASETS, 1)
+        entry = node.mirror.get(key) if key.startswith(DATASETS) and change.value is not None else None
+        if entry is not None:
+            whole[key, change.revision] = Change(key, registering.shown(node, entry), change.revision)
+        elif key == change.key:
+            whole[key, change.revision] = change
+    return list(whole.values())
+
+
 async def _events(request: Request, node: LocalNode, seq: int, position: int) -> AsyncIterator[str]:
     changes: Changes = request.app.state.changes
     yield _event("{}", event="hello", event_id=f"{seq}.{position}")
@@ -140,6 +155,7 @@ async def _events(request: Request, node: LocalNode, seq: int, position: int) ->
             )
         found, present = node.mirror.changed_since(position)
         found = [change for change in found if not change.key.startswith((SCHEDULES, SLOTS))]  # in the store, too
+        found = _datasets_whole(node, found)
         for entry, after in zip_longest(found, found[1:]):
             told = True
             if after is None or after.revision != entry.revision:  # who resumes between two of one write gets both
