@@ -111,7 +111,7 @@ class Argument(Part):
     required: Annotated[Flag, SINCE_1] = Field(default_factory=lambda given: given.get("default") is None)
     """Whether it has to be given: true unless there is a `Default`."""
     pattern: Annotated[Loose | None, Field(max_length=LONGEST_PATTERN), SINCE_1] = None
-    """A regular expression that the whole text has to match; no look-around, no back-references, no large repetitions."""
+    """A regular expression that the whole text has to match; no look-around, no back-references, few repetitions."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
