@@ -140,7 +140,7 @@ STEPS_OF_SECRETS: dict[str, tuple[str, str, str]] = {
     "secret: to be kept": ("before", "mao.unveiling", "keep"),
     "secret: kept": ("after", "mao.unveiling", "keep"),
     "secret: start recorded": ("before", "mao.running", "_launch"),
-    "secret: job written": ("after", "mao.executors.process", "_write_job"),
+    "secret: job written": ("after", "mao.executors.process", "ProcessExecutor._write_job"),
     "secret: handed over": ("after", "mao.executors.process", "ProcessExecutor.start"),
     "secret: run ended": ("before", "mao.ending", "record"),
     "secret: set aside": ("after", "mao.ending", "_set_aside"),

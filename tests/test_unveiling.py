@@ -310,6 +310,10 @@ def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: P
         _forgotten(directory)
         left = {path.name for path in directory.iterdir()}
         assert left <= {"data", "log", "exit.json", "lock", "started", "before"}, (step, left)
+    (directory / "data" / "out").unlink()
+    node.api("POST", f"/runs/{run['id']}/publish", {"despite_secret": True})
+    run = node.ended(run)
+    assert (run["state"], run["publication"]["state"]) == ("succeeded", "unchanged"), run
     assert published(tmp_path / "data.git") == {}
     assert _holders(node.home) == {"token.json", "out"}
     assert _holders(tmp_path / "data.git") == set()
