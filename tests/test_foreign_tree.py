@@ -102,8 +102,8 @@ def test_a_few_objects_that_stand_for_endless_files_are_counted_no_further_than_
 def test_a_definition_that_inflates_to_much_is_refused_by_its_size(
     node: LocalNode, hostile: Hostile, remote: Path
 ) -> None:
-    made = hostile.tool(tool_files(remote) | {"mao.yaml": "#" * 60_000_000})
-    assert "60,000,000 bytes; a definition has at most" in refused(node, hostile, made).detail
+    made = hostile.tool(tool_files(remote) | {"mao.yaml": "#" * 5_000_000})
+    assert "5,000,000 bytes; a definition has at most" in refused(node, hostile, made).detail
 
 
 def test_registering_brings_the_definition_and_no_other_file(node: LocalNode, hostile: Hostile, remote: Path) -> None:
@@ -132,14 +132,14 @@ def test_git_works_on_large_files_in_little_memory_and_refuses_what_needs_much(
     tmp_path: Path, hostile: Hostile
 ) -> None:
     git("config", "core.bigFileThreshold", "1m", cwd=hostile.path)  # it is on this machine, and limited, too
-    caller = Git(tmp_path, 60, memory_limit=60_000_000)
-    zeros = hostile.tree(Entry(b"zeros", hostile.blob(bytes(80_000_000))))
+    caller = Git(tmp_path, 60, memory_limit=45_000_000)
+    zeros = hostile.tree(Entry(b"zeros", hostile.blob(bytes(55_000_000))))
     hostile.commit(zeros)
     clone = tmp_path / "clone"
     caller.run("clone", "--quiet", "--", f"file://{hostile.path}", str(clone), cwd=tmp_path)
-    assert (clone / "zeros").stat().st_size == 80_000_000
+    assert (clone / "zeros").stat().st_size == 55_000_000
 
-    hostile.commit(zeros, b"m" * 70_000_000)
+    hostile.commit(zeros, b"m" * 50_000_000)
     with pytest.raises(RepositoryTooLarge, match="Out of memory") as caught:
         caller.run("fetch", "--quiet", "origin", cwd=clone)
     assert caught.value.cause == "repository-too-large"
