@@ -42,11 +42,11 @@ SOON = 15.0
 
 def held(etcd: EtcdCluster) -> dict[str, Any]:
     """What etcd holds of tools and datasets."""
-    found = json.loads(etcd.etcdctl("get", "--prefix", "/mao/v1/tools/", "--write-out=json"))
-    found["kvs"] = found.get("kvs", []) + json.loads(
-        etcd.etcdctl("get", "--prefix", "/mao/v1/datasets/", "--write-out=json")
-    ).get("kvs", [])
-    return {kv["key"]: (kv["value"], kv["mod_revision"]) for kv in found["kvs"]}
+    found: list[Any] = []
+    for kind in ("tools", "datasets", "heads"):
+        listed = json.loads(etcd.etcdctl("get", "--prefix", f"/mao/v1/{kind}/", "--write-out=json"))
+        found += listed.get("kvs", [])
+    return {kv["key"]: (kv["value"], kv["mod_revision"]) for kv in found}
 
 
 def names(node: ServedNode, what: str = "tools") -> list[str]:
@@ -282,7 +282,7 @@ def test_a_registry_that_was_set_back_is_told_anew_what_was_published_last(
     etcd.kill(0)
     set_back(etcd, tmp_path / "snapshot")
 
-    eventually(lambda: newest in etcd.etcdctl("get", "/mao/v1/datasets/probe-data"))
+    eventually(lambda: newest in etcd.etcdctl("get", "/mao/v1/heads/probe-data"))
 
 
 def set_back(etcd: EtcdCluster, snapshot: Path) -> None:
@@ -360,7 +360,8 @@ def one_wins(nodes: dict[str, LocalNode], repositories: dict[str, Path]) -> str:
     said = lost[loser].detail
     assert all(word in said for word in (f"'{winner}'", str(repositories[winner]), won[winner].commit[:12])), said
     entries, revision = nodes[loser].registry.entries("/mao/v1/")
-    dataset, tool = entries
+    dataset, head, tool = entries
+    assert head.key == f"/mao/v1/heads/{winner}-data"
     assert Tool.model_validate_json(tool.value) == won[winner]
     assert Dataset.model_validate_json(dataset.value).name == f"{winner}-data"
     nodes[loser].mirror.catch_up(revision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mao.catalogue import REVOKED, Revoked
@@ -13,6 +14,7 @@ from mao.workspace import write_durably
 if TYPE_CHECKING:
     from mao.etcd_member import EtcdMember, Listening
     from mao.local_node import LocalNode
+    from mao.registry import Entry
 
 log = logging.getLogger("mao.caretaking")
 
@@ -31,6 +33,8 @@ class Caretaker:
         self._node = node
         self._directory = ClusterDirectory(node.config.home)
         self._said = ""
+        self._revoked: Entry | None = None
+        node.listen(self._take_revoked)  # a key that was stolen is not to wait
 
     def look(self) -> float:
         """See what there is to do, which may take seconds while etcd is away; seconds until the next look."""
@@ -61,8 +65,8 @@ class Caretaker:
                 if at is not None:
                     _have_run(member)  # it may be the one that the others wait for
                 return
+            self._take_revoked()
             if at is not None:
-                self._take_revoked()
                 mine = enlisting.own_member(listed, at, config.node)
                 if mine is None:
                     raise Conflict(
@@ -80,10 +84,11 @@ class Caretaker:
 
     def _take_revoked(self) -> None:
         """Have this node's member of etcd know which certificates were revoked: it reads that at each connection."""
-        entry = self._node.mirror.get(REVOKED) if self._directory.member_certificate.exists() else None
-        text = Revoked.model_validate_json(entry.value).list.encode() if entry else b""
-        if text and self._directory.revoked.read_bytes() != text:
-            write_durably(self._directory.revoked, text)
+        with suppress(MaoError), self._node.locked("cluster", "revoked"):
+            entry = self._node.mirror.get(REVOKED)
+            if entry is not None and entry is not self._revoked and self._directory.member_certificate.exists():
+                write_durably(self._directory.revoked, Revoked.model_validate_json(entry.value).list.encode())
+                self._revoked = entry
 
 
 def _have_run(member: EtcdMember) -> None:

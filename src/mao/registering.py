@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.catalogue import (
     DATASETS,
+    HEADS,
     TOOLS,
     UNTOLD,
     Dataset,
@@ -263,9 +264,11 @@ def names(node: LocalNode, prefix: str) -> list[str]:
 
 def shown(node: LocalNode, entry: Entry) -> bytes:
     """A registered tool or dataset as it is shown: of a dataset, with what was told of it."""
-    name = entry.key.removeprefix(DATASETS)
-    dataset = dataset_in(node.mirror.get, name) if name != entry.key else None
-    return dataset.model_dump_json().encode() if dataset else entry.value
+    if not entry.key.startswith(DATASETS):
+        return entry.value
+    told = node.mirror.get(entry.key.replace(DATASETS, HEADS, 1))  # a list has hundreds: a `Dataset` of each is slow
+    value = {"produced_by": [], **UNTOLD} | json.loads(entry.value) | (json.loads(told.value) if told else {})
+    return json.dumps({"name": value["name"]} | value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def find_tool(node: LocalNode, name: str) -> Tool:

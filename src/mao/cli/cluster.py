@@ -124,7 +124,7 @@ def revoke(node: str) -> None:
 
     count = granting.revoke(config.load(), node)
     say(f"Node '{node}' has no rights any more; {count} certificates are revoked.")
-    say("Nodes with a member of etcd take that in within ten seconds while they are served; look that all of them are.")
+    say("Nodes take that in within seconds while they are served: see that all are which have a member of etcd.")
 
 
 @cluster.command()
