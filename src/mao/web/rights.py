@@ -49,7 +49,7 @@ class _Line(NamedTuple):
     tool: str = ""
 
     def matches(self, parts: tuple[str, ...]) -> bool:
-        return len(parts) == len(self.parts) and all(
+        return all(
             given == wanted or (wanted == "*" and given) for given, wanted in zip(parts, self.parts, strict=True)
         )
 
@@ -62,8 +62,12 @@ def _parts(method: str, path: str) -> tuple[str, ...]:
     return ("GET" if method == "HEAD" else method, *path.split("/")[1:])
 
 
-_TABLE = [*_lines(_NONE, Right.NONE), *_lines(_READ, Right.READ)]
-_TABLE += [line for tool, text in _RUN.items() for line in _lines(text, Right.RUN, tool)]
+_LINES = [*_lines(_NONE, Right.NONE), *_lines(_READ, Right.READ)]
+_LINES += [line for tool, text in _RUN.items() for line in _lines(text, Right.RUN, tool)]
+_TABLE: dict[tuple[str, int], list[_Line]] = {}
+"""By the method and the number of parts: each request looks here."""
+for _line in _LINES:
+    _TABLE.setdefault((_line.parts[0], len(_line.parts)), []).append(_line)
 
 
 def _meant(path: str) -> str:
@@ -74,7 +78,7 @@ def _meant(path: str) -> str:
 
 def _found(method: str, path: str) -> _Line | None:
     parts = _parts(method, _meant(path))
-    return next((line for line in _TABLE if line.matches(parts)), None)
+    return next((line for line in _TABLE.get((parts[0], len(parts)), ()) if line.matches(parts)), None)
 
 
 def needed(method: str, path: str) -> Right:
