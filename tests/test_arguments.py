@@ -130,7 +130,8 @@ def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
         (r"\x{41}{20}", 20),
         (r"\{20}", 1 + 2 + 1),
         (r"[^\w(){9}]{20}", 20 * (20 + 100 + 3)),
-        (r"[a[\d]]{2}", 2 * (10 + 1 + 10 + 50)),
+        (r"[a[\d]]{2}", 2 * (10 + 1 + 10 + 50 + 2)),
+        (r"[)-[\w]{9}]{2}", 9 * 2 * (10 + 2 + 9 * (10 + 100) + 2)),  # whose first class ends at the first bracket
         (r"(?x)a {20} #{3}", 20 * 3 * (3 + 1 + 20 + 1 + 3)),
     ],
 )

@@ -53,25 +53,27 @@ _SIZES = {".": 10, "[": 10, "[^": 20, r"\d": 50, r"\D": 130, r"\s": 50, r"\S": 1
 
 def pattern_size(pattern: str) -> int:
     """About how many states the automaton has that matches `pattern`; rather too many than too few."""
-    groups, last, classes = [0], 0, 0
+    groups, last, in_class = [0], 0, False
+    is_clear = not _VERBOSE.search(pattern)
     for piece in _PIECE.findall(pattern):
         size = _SIZES.get(piece[:2], 1)
-        if piece[0] == "[" or (piece == "(" and not classes):
-            classes += piece != "("
+        if piece[0] == "[" or (piece == "(" and not in_class):
+            is_clear &= not in_class
+            in_class |= piece != "("
             groups.append(size)
-        elif len(groups) > 1 and piece == ("]" if classes else ")"):
-            classes -= piece == "]"
+        elif len(groups) > 1 and piece == ("]" if in_class else ")"):
+            in_class = False
             last = groups.pop()
             groups[-1] += last
-        elif piece[0] == "{" and not classes:
+        elif piece[0] == "{" and not in_class:
             most = _most(piece)
             groups[-1] += last * (most - 1)
             last *= most
         else:
             groups[-1] += size
-            last = last if piece in "*+?" and not classes else size
-    # Where spaces and comments may stand between a part and its repetition, any may be repeated by all.
-    often = math.prod(map(_most, re.findall(r"\{[^}]*\}", pattern))) if _VERBOSE.search(pattern) else 1
+            last = last if piece in "*+?" and not in_class else size
+    # With spaces and comments in between, or classes in classes, it is not so simple what is repeated: by all, then.
+    often = 1 if is_clear else math.prod(map(_most, re.findall(r"\{[^}]*\}", pattern)))
     return max(1, sum(groups) * often)
 
 
@@ -81,7 +83,7 @@ def _most(repetition: str) -> int:
 
 @lru_cache(maxsize=32)
 def _whole(pattern: str) -> SchemaValidator:
-    # Rust's engine takes time linear in the text: with `re`, a tool's pattern could stop the node for years.
+    # Rust's engine takes time linear in pattern and text: with `re`, a tool's could stop the node for years.
     validator = [SchemaValidator(core_schema.str_schema(pattern=text)) for text in (pattern, rf"\A(?:{pattern})\z")]
     return validator[1]
 
@@ -111,7 +113,7 @@ class Argument(Part):
     required: Annotated[Flag, SINCE_1] = Field(default_factory=lambda given: given.get("default") is None)
     """Whether it has to be given: true unless there is a `Default`."""
     pattern: Annotated[Loose | None, Field(max_length=LONGEST_PATTERN), SINCE_1] = None
-    """A regular expression that the whole text has to match; no look-around, no back-references, few repetitions."""
+    """A regular expression that the whole text has to match; no look-around, no back-reference, no large repetition."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
