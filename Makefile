@@ -60,16 +60,14 @@ fuzz: .venv/.development
 	PYTHONPATH=tests $(BIN)/python fuzz/definition.py -dict=fuzz/definition.dict -max_len=8192 -timeout=20 \
 	  -rss_limit_mb=2000 -max_total_time=$(SECONDS) -artifact_prefix=fuzz/ fuzz/new fuzz/corpus
 
-.venv/.runtime: pyproject.toml constraints.txt
+.venv/.runtime: WANTED := .
+.venv/.development: WANTED := .[dev]
+.venv/.runtime .venv/.development: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MAO needs Python 3.11 or newer; give it: make PYTHON=python3.11")'
 	@git --version >/dev/null || { echo "MAO needs git: apt install git"; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "venv is missing: apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
-	@touch $@
-
-.venv/.development: .venv/.runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '$(WANTED)'
+	@touch .venv/.runtime $@
 
 clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

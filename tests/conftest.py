@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import ExitStack
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -27,6 +28,21 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("unhurried"), max_examples=1_500)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each worker of pytest-xdist begin with its share of the longest tests: it is given a row of equal length."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    left, ordered = len(items), list[pytest.Item]()
+    for worker in range(workers):
+        share = long[worker::workers]
+        row = left // (workers - worker)
+        ordered += [*share, *islice(others, row - len(share))]
+        left -= row
+    items[:] = ordered
 
 
 @pytest.fixture(scope="session", autouse=True)

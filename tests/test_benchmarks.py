@@ -131,6 +131,7 @@ def _benchmark(name: str, *args: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_ways_to_publish_are_compared(tmp_path: Path) -> None:
     ways = ("mao", "floor", "push", "worktree", "prototype")
     printed = _benchmark("publishing.py", "--files", "300", "--repeat=1", f"--keep={tmp_path}", "--ways", *ways)
@@ -147,6 +148,7 @@ def test_all_that_contending_publishers_publish_arrives() -> None:
     assert "pushes per run" in printed
 
 
+@pytest.mark.long
 def test_a_registry_in_etcd_is_compared_with_etcd_alone() -> None:
     need_etcd()
     printed = _benchmark("cluster.py", "--tools=60", "--requests=5", "--repeat=3")

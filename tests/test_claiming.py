@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ONE_HOUR = timedelta(hours=1)
 
 
+@pytest.mark.long
 def test_no_slot_is_lost_or_run_twice_while_nodes_and_leaders_fail_in_turn(tmp_path: Path) -> None:
     need_etcd()
     cluster = Cluster(tmp_path, Loopback(), inbox=True, scripts={"Note": NOTE})

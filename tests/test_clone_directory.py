@@ -415,6 +415,7 @@ def test_a_switch_that_was_killed_is_finished(place: Place, folders: tuple[str, 
 
 
 @pytest.mark.parametrize("folders", [(), (DAY,)])
+@pytest.mark.long
 def test_many_refreshes_leave_one_end_of_the_history_and_few_packs(place: Place, folders: tuple[str, ...]) -> None:
     place.bring(*folders)
     for number in range(15):

@@ -331,6 +331,7 @@ def at_once(*actions: Callable[[], object]) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_of_two_nodes_that_register_one_name_at_the_same_moment_one_wins(etcd: EtcdCluster, tmp_path: Path) -> None:
     etcd.empty()
     repositories = {name: own_tool(tmp_path / "remotes", name) for name in ("alpha", "beta")}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.place import alone, serving
+from cli.place import Mao, alone, serving
 from mao.settings import SETTINGS
-from support import PATIENCE, free_port
+from support import PATIENCE, ServedNode, free_port
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -46,11 +46,12 @@ def test_a_server_says_where_it_is_and_stops_at_a_signal(tmp_path: Path, number:
     flags = ("--listen", listen, "--name", "fribourg", "--home", str(tmp_path / "home"))
     process, line = serving("-m", "mao", "serve", *flags, home=tmp_path / "other", listen="127.0.0.1:1")
     assert line == f"Node 'fribourg' answers at http://{listen}, with its home in {tmp_path / 'home'}.\n"
-    assert alone("tool", "list", MAO_NODE__HOME=str(tmp_path / "home")).returncode == 0
-    second = alone("serve", MAO_NODE__HOME=str(tmp_path / "home"))
+    mao = Mao(ServedNode(tmp_path / "third"))
+    assert mao("tool", "list", MAO_NODE__HOME=str(tmp_path / "home")).returncode == 0
+    second = mao("serve", MAO_NODE__HOME=str(tmp_path / "home"))
     assert second.returncode == 4
     assert "served by another process" in second.stderr
-    third = alone("serve", "--listen", listen, MAO_NODE__HOME=str(tmp_path / "third"))
+    third = mao("serve", "--listen", listen)
     assert third.returncode == 2
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
