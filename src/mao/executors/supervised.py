@@ -18,7 +18,7 @@ from queue import LifoQueue
 
 from mao.errors import DiskFull, Unavailable
 from mao.executor import Ended, Job, Lost, Running
-from mao.executors.control_groups import groups_above
+from mao.executors.control_groups import groups_above, sweep
 from mao.processes import kill_marked
 
 MARK = "MAO_JOB"
@@ -93,7 +93,11 @@ class SupervisedExecutor:
             return Running(started_at)
         if end := _read_end(directory):  # written between the first look and the release of the lock
             return end
-        return Lost() if kill_marked(MARK, handle) else Running(started_at)
+        if not kill_marked(MARK, handle):
+            return Running(started_at)
+        for above in self._groups.values():
+            sweep(above)
+        return Lost()
 
     def cancel(self, handle: str) -> None:
         directory = Path(handle)
