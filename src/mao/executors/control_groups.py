@@ -61,7 +61,7 @@ def _is_usable(above: str, controller: str) -> bool:
     from subprocess import DEVNULL, run  # noqa: PLC0415  # supervisors do without
 
     with contextlib.suppress(OSError):
-        _sweep(above)
+        sweep(above)
         groups = ControlGroups({controller: above}, {controller: TRIAL})
         try:
             if groups.made:
@@ -72,13 +72,17 @@ def _is_usable(above: str, controller: str) -> bool:
     return False
 
 
-def _sweep(above: str) -> None:
+def sweep(above: str) -> None:
     """Remove the groups of supervisors that were killed; the kernel keeps those in which processes are left."""
-    for name in os.listdir(above):
-        pid = name.removeprefix(PREFIX)
-        if name.startswith(PREFIX) and not os.path.exists(f"/proc/{pid}"):
-            with contextlib.suppress(OSError):
-                os.rmdir(f"{above}/{name}")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(above):
+            if name.startswith(PREFIX) and not os.path.exists(f"/proc/{name.removeprefix(PREFIX)}"):
+                _remove(f"{above}/{name}")
+
+
+def _remove(group: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(group)
 
 
 class ControlGroups:
@@ -127,8 +131,7 @@ class ControlGroups:
 
     def remove(self) -> None:
         for group in self.made.values():
-            with contextlib.suppress(OSError):
-                os.rmdir(group)
+            _remove(group)
 
 
 def _existing(group: str, names: tuple[str, ...]) -> str:

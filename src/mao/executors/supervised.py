@@ -18,7 +18,7 @@ from queue import LifoQueue
 
 from mao.errors import DiskFull, Unavailable
 from mao.executor import Ended, Job, Lost, Running
-from mao.executors.control_groups import groups_above
+from mao.executors.control_groups import groups_above, sweep
 from mao.processes import kill_marked
 
 MARK = "MAO_JOB"
@@ -97,6 +97,8 @@ class SupervisedExecutor:
         if not kill_marked(MARK, handle):
             return Running(started_at)
         _forget_job(directory)
+        for above in self._groups.values():
+            sweep(above)
         return Lost()
 
     def cancel(self, handle: str) -> None:
