@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parent.parent
+_TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
 MAO_MD = (ROOT / "MAO.md").read_text(encoding="utf-8")
 EXAMPLES = [textwrap.dedent(text) for text in re.findall(r"^ *```yaml\n(.*?)^ *```$", MAO_MD, re.MULTILINE | re.DOTALL)]
 
@@ -84,3 +85,12 @@ def test_every_error_is_in_the_reference() -> None:
 
     page = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
     assert all(f"`{code}`" in page for code in by_code() if code != "mao-error")
+
+
+def test_every_line_of_what_is_defended_names_tests_that_there_are() -> None:
+    lines = (ROOT / "SECURITY.md").read_text("utf-8").split("## What is defended")[1].split("## What is not")[0]
+    rows = [line for line in lines.splitlines() if line.startswith("| ")][2:]
+    there = {name for path in (ROOT / "tests").rglob("test_*.py") for name in _TEST.findall(path.read_text("utf-8"))}
+    named = [set(re.findall(r"`(test_\w+)`", row.split("|")[3])) for row in rows]
+    assert all(named)
+    assert set().union(*named) <= there
