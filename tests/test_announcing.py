@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mao import announcing, registering
+from mao import announcing, finding, registering
 from mao.bare_cache import Tip
 from mao.catalogue import Dataset, head_edit
 from mao.daemon import Daemon
@@ -51,7 +51,7 @@ def test_a_head_is_told_once(node: LocalNode, dataset: Dataset) -> None:
 
     announcing.announce_head(node, "Data")
 
-    told = registering.find_dataset(node, "data")
+    told = finding.find_dataset(node, "data")
     assert (told.head, told.updated_at, told.url) == (MINE, moment, dataset.url)
     assert node.kept.untold() == []
     revision = node.mirror.revision
@@ -69,7 +69,7 @@ def test_of_two_heads_that_were_told_the_one_that_the_remote_has_stays(
 
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, dataset.name).head == newer
+    assert finding.find_dataset(node, dataset.name).head == newer
     assert node.kept.untold() == []
 
     node.kept.remember("data", Head(newer, OLD, now()))
@@ -77,7 +77,7 @@ def test_of_two_heads_that_were_told_the_one_that_the_remote_has_stays(
 
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, dataset.name).head == newer
+    assert finding.find_dataset(node, dataset.name).head == newer
 
 
 def test_what_a_remote_that_is_away_has_is_told_later(node: LocalNode, dataset: Dataset, remote: Path) -> None:
@@ -92,7 +92,7 @@ def test_what_a_remote_that_is_away_has_is_told_later(node: LocalNode, dataset: 
     assert node.kept.untold() == ["data"]
     away.rename(remote)
     announcing.announce_head(node, "data")
-    assert registering.find_dataset(node, dataset.name).head == newer
+    assert finding.find_dataset(node, dataset.name).head == newer
 
 
 @pytest.mark.usefixtures("dataset")
@@ -102,7 +102,7 @@ def test_what_was_seen_before_publishing_is_older_whatever_its_clock_said(node: 
 
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, "data").head == MINE
+    assert finding.find_dataset(node, "data").head == MINE
 
 
 def test_a_head_that_the_registry_does_not_take_is_tried_again_and_told_of_in_the_log_once(
@@ -158,7 +158,7 @@ def test_a_node_that_looks_again_does_not_tell_again_of_what_others_have_overtak
     cache.remember(Tip("main", OLD))
     assert announcing.note_head(node, "data")
     announcing.announce_head(node, "data")
-    assert registering.find_dataset(node, "data").head == OLD
+    assert finding.find_dataset(node, "data").head == OLD
 
 
 def test_of_what_was_published_right_before_a_kill_the_remote_is_asked(
@@ -173,7 +173,7 @@ def test_of_what_was_published_right_before_a_kill_the_remote_is_asked(
 
     assert node.kept.untold() == ["data"]
     announcing.announce_head(node, "data")
-    assert registering.find_dataset(node, "data").head == newer
+    assert finding.find_dataset(node, "data").head == newer
     announcing.sweep(node)
     assert node.kept.untold() == []
 
@@ -188,4 +188,4 @@ def test_what_nobody_has_told_of_since_is_older_whatever_the_clocks_say(node: Lo
     announcing.sweep(node)
     announcing.announce_head(node, "data")
 
-    assert registering.find_dataset(node, "data").head == MINE
+    assert finding.find_dataset(node, "data").head == MINE

@@ -15,9 +15,10 @@ from mao.catalogue import tool_key
 from mao.checking import check_tag, check_tags, end_outdated
 from mao.daemon import Daemon
 from mao.errors import GitFailed, NameTaken, OutsideFailed, TagMoved
+from mao.finding import find_tool
 from mao.installing import request_install
 from mao.local_node import opened
-from mao.registering import find_tool, register_tool, withdraw_tool
+from mao.registering import register_tool, withdraw_tool
 from mao.updating import describe_update
 from mao.values import now
 from serving import hanging_server, serving

@@ -11,10 +11,11 @@ from mao.building import advance
 from mao.catalogue import tool_key
 from mao.consenting import find_approval
 from mao.errors import ApprovalNotFound, DiskFull, NotApproved, PolicyRefused
+from mao.finding import find_tool
 from mao.installation import InstallationState, Step
 from mao.installing import request_install, request_removal
 from mao.local_node import opened
-from mao.registering import find_tool, register_tool, withdraw_tool
+from mao.registering import register_tool, withdraw_tool
 from mao.registry import Edit
 from mao.updating import describe_update
 from serving import serving

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import settings
 from keys import put
-from mao import announcing, registering
+from mao import announcing, finding, registering
 from mao.catalogue import TOOLS, Dataset, Tool, dataset_key
 from mao.errors import (
     BadDefinition,
@@ -54,7 +54,7 @@ def test_what_a_later_version_says_of_a_dataset_besides_is_kept(node: LocalNode,
     entry = node.registry.get(dataset_key("probe-data"))
     assert entry is not None
     assert json.loads(entry.value)["weather"] == "fine"
-    assert registering.find_dataset(node, "probe-data").produced_by == ()
+    assert finding.find_dataset(node, "probe-data").produced_by == ()
 
 
 @pytest.mark.parametrize("prefix", ["", "file://"])
@@ -67,8 +67,8 @@ def test_a_tool_is_registered_at_the_commit_that_its_repository_is_at(
 
     assert (registered.name, registered.commit, registered.ref) == ("probe", head, "refs/heads/main")
     assert registered.definition.commands[0].name == "Write"
-    assert registering.find_tool(node, "PROBE") == registered
-    dataset = registering.find_dataset(node, "probe-data")
+    assert finding.find_tool(node, "PROBE") == registered
+    dataset = finding.find_dataset(node, "probe-data")
     assert (dataset.url, dataset.produced_by) == (str(remote), ("probe",))
 
 
@@ -208,15 +208,15 @@ def test_tools_that_share_a_dataset_can_be_registered_at_the_same_time(
     for thread in threads:
         thread.join()
 
-    assert registering.names(node, TOOLS) == names
-    assert sorted(registering.find_dataset(node, "common").produced_by) == names
+    assert finding.names(node, TOOLS) == names
+    assert sorted(finding.find_dataset(node, "common").produced_by) == names
 
 
 def test_what_a_name_was_meant_to_be_is_found_without_reading_all_that_is_registered(node: LocalNode) -> None:
     put(node.registry, "/mao/v1/tools/other", b"this cannot be read", if_revision=0)
     node.mirror.catch_up(put(node.registry, "/mao/v1/tools/probe", b'{"name": "Probe"}', if_revision=0))
     with pytest.raises(ToolNotFound, match="did you mean 'Probe'"):
-        registering.find_tool(node, "prob")
+        finding.find_tool(node, "prob")
 
 
 def test_replacing_needs_the_revision_that_was_read(node: LocalNode, tool: Path, remote: Path, tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_a_tool_that_is_replaced_or_withdrawn_leaves_its_dataset_in_the_same_wri
 
     registering.register_tool(node, str(tool), if_revision=entry.revision)
 
-    assert registering.find_dataset(node, "probe-data").produced_by == ()
-    assert registering.find_dataset(node, "brand-new").produced_by == ("probe",)
+    assert finding.find_dataset(node, "probe-data").produced_by == ()
+    assert finding.find_dataset(node, "brand-new").produced_by == ("probe",)
     registering.withdraw_dataset(node, "probe-data")
     registering.withdraw_tool(node, "probe")
-    assert registering.find_dataset(node, "brand-new").produced_by == ()
+    assert finding.find_dataset(node, "brand-new").produced_by == ()
     registering.withdraw_dataset(node, "brand-new")
     assert contents(node) == {}
 
@@ -382,7 +382,7 @@ def test_a_dataset_is_replaced_by_who_has_seen_what_it_replaces(node: LocalNode,
     replaced = registering.register_dataset(node, "data", str(other), "new", if_revision=first)
 
     assert (replaced.name, replaced.url, replaced.description) == ("Data", str(other), "new")
-    assert registering.find_dataset(node, "data") == replaced
+    assert finding.find_dataset(node, "data") == replaced
     for stale in (first, 0, 10_000):
         with pytest.raises(StaleRevision):
             registering.register_dataset(node, "data", str(remote), if_revision=stale)
@@ -390,7 +390,7 @@ def test_a_dataset_is_replaced_by_who_has_seen_what_it_replaces(node: LocalNode,
             registering.withdraw_dataset(node, "data", if_revision=stale)
     with pytest.raises(StaleRevision):
         registering.register_dataset(node, "nothing", str(remote), if_revision=1)
-    assert registering.find_dataset(node, "data") == replaced
+    assert finding.find_dataset(node, "data") == replaced
 
 
 def test_the_head_of_the_old_remote_is_not_that_of_the_new_one(node: LocalNode, remote: Path, tmp_path: Path) -> None:
@@ -417,12 +417,12 @@ def test_what_is_more_than_the_registry_takes_is_refused_with_the_limit(node: Lo
 def test_a_dataset_can_be_registered_by_itself(node: LocalNode, remote: Path) -> None:
     registered = registering.register_dataset(node, "Mine", str(remote), "What I measured")
 
-    assert registering.find_dataset(node, "mine") == registered
+    assert finding.find_dataset(node, "mine") == registered
     with pytest.raises(NameTaken, match="'alpha'"):
         registering.register_dataset(node, "MINE", str(remote))
     registering.withdraw_dataset(node, "mine")
     with pytest.raises(DatasetNotFound):
-        registering.find_dataset(node, "mine")
+        finding.find_dataset(node, "mine")
 
 
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a/b", "..", "nul", "x.git", "x" * 101])
@@ -451,10 +451,10 @@ def test_what_is_unknown_is_named_with_what_is_near(node: LocalNode, tool: Path)
     registering.register_tool(node, str(tool))
 
     with pytest.raises(ToolNotFound, match="did you mean 'probe'"):
-        registering.find_tool(node, "prope")
+        finding.find_tool(node, "prope")
     with pytest.raises(ToolNotFound, match="did you mean 'probe'"):
         registering.withdraw_tool(node, "prope")
     with pytest.raises(DatasetNotFound, match="did you mean 'probe-data'"):
         registering.withdraw_dataset(node, "probe-dta")
     with pytest.raises(ToolNotFound, match=r"'zzz'\.$"):
-        registering.find_tool(node, "zzz")
+        finding.find_tool(node, "zzz")

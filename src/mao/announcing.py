@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from mao.agreeing import written
 from mao.catalogue import dataset_in, head_edit
 from mao.errors import DatasetNotFound, DiskFull, RegistryUnavailable
+from mao.finding import find_dataset
 from mao.kept_mirror import Head
-from mao.registering import find_dataset
 from mao.values import now
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from mao.approval import Approval
 from mao.comparing import tree_of
 from mao.consenting import check_belongs, check_source, find_approval
 from mao.errors import ApprovalNotFound
+from mao.finding import find_tool
 from mao.reading import Pinned
-from mao.registering import find_tool
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode

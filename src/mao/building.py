@@ -12,11 +12,11 @@ from mao import confining, data_directory
 from mao.consenting import check
 from mao.errors import InstallerFailed, MaoError, NotInstalled, RegistryUnavailable, Stopping, ToolNotFound
 from mao.executor import Ended, Job, Lost, Running
+from mao.finding import find_tool
 from mao.foreign_tree import tool_entries
 from mao.installation import Installation, InstallationState, Step
 from mao.names import nearest
 from mao.reading import Pinned, fetch_commit
-from mao.registering import find_tool
 from mao.run import RunState
 from mao.values import now
 from mao.workspace import disk_errors, flush_all, fsync, remove_tree, write_durably

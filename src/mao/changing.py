@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mao import announcing, registering, settling
+from mao import announcing, finding, settling
 from mao.bare_cache import HEADS, Tip
 from mao.change import Action, Change, message
 from mao.data_directory import is_gits
@@ -63,7 +63,7 @@ def change(node: LocalNode, dataset: str, wish: Wish) -> Change:
         RemoteRewritten: the history of the branch was replaced, and nobody has decided yet whether it shall stay so.
         OutsideFailed: the remote did not take it, or gave no answer: then it may have taken it.
     """
-    found = registering.find_dataset(node, dataset)
+    found = finding.find_dataset(node, dataset)
     wanted = _checked(node, wish)
     with node.locked("dataset", found.name), held(node, found.name) as runs:
         commit = _pushed(node, node.cache(found.name, found.url), runs, wanted)

@@ -20,10 +20,10 @@ from mao.errors import (
     Stopping,
 )
 from mao.exchange import MOST_WORDS
+from mao.finding import find_dataset
 from mao.git import Output, failure
 from mao.installation import Clone, CloneState
 from mao.names import nearest
-from mao.registering import find_dataset
 from mao.values import new_id, now
 from mao.workspace import remove_tree
 

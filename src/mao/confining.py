@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mao.definition import Network
+from mao.definition_terms import Network
 from mao.executor import Confinement, Limits
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -17,6 +16,7 @@ from mao.arguments import (
     pattern_size,
     resolve,
 )
+from mao.definition_terms import Author, Input, Lateness, Network, Resources, author
 from mao.errors import CommandNotFound
 from mao.fields import (
     MAX_ARGUMENT_BYTES,
@@ -33,7 +33,6 @@ from mao.fields import (
     Part,
     PlainName,
     RelativePath,
-    Size,
     Text,
     Variable,
     at_least_one,
@@ -146,68 +145,6 @@ class Command(Part):
         return resolve(self.arguments, given)
 
 
-class Input(Part):
-    """A dataset that runs read."""
-
-    dataset: PlainName
-    """The dataset's name in the registry."""
-    commit: Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
-    """The commit that is read, in full, so that every run reads the same."""
-    path: Folder
-    """Where the run finds it, relative to the tool's root; read-only."""
-
-
-class Backfill(StrEnum):
-    """Whether a slot that was missed may be run afterwards."""
-
-    NEVER = "never"
-    ALLOWED = "allowed"
-
-
-class Lateness(Part):
-    """What becomes of slots of a schedule whose time has passed."""
-
-    backfill: Backfill = Backfill.NEVER
-    """Whether runs may be started for slots in the past: `allowed` if the tool reads `$MAO_SLOT`."""
-    max: Annotated[Duration | None, OPTIONAL] = None
-    """How late a run may start; later, its slot is missed."""
-
-
-class Resources(Part):
-    """The most that a run may use."""
-
-    memory: Annotated[Size | None, OPTIONAL] = None
-    """Memory of all its processes."""
-    processes: Annotated[int | None, Field(ge=1, le=100_000), OPTIONAL] = None
-    """Processes and threads at a time."""
-    cpu_time: Annotated[Duration | None, OPTIONAL] = None
-    """Processor time of all its processes."""
-    disk: Annotated[Size | None, OPTIONAL] = None
-    """What it may write into its data directory."""
-
-
-class Network(StrEnum):
-    """What a run may reach."""
-
-    NONE = "none"
-    FULL = "full"
-
-
-class Author(Part):
-    """Somebody to be credited; plain text is taken as the name."""
-
-    name: Label
-    """The person's name."""
-    orcid: Annotated[str | None, Field(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$"), OPTIONAL] = None
-    """The ORCID iD: 0000-0002-1825-0097."""
-    affiliation: Annotated[Line | None, OPTIONAL] = None
-    """Where the person works."""
-
-
-def _author(value: object) -> object:
-    return {"Name": value} if isinstance(value, str) else value
-
-
 def _patterns_fit(commands: object) -> object:
     """Before any is looked at: a file of 30 kB could have gigabytes made of its patterns."""
     if isinstance(commands, list | tuple) and sum(map(pattern_size, _patterns(commands))) > MAX_PATTERNS:
@@ -267,7 +204,7 @@ class Definition(Part):
     citation: Annotated[Text | None, SINCE_1] = None
     """How to cite the data."""
     authors: Annotated[
-        tuple[Annotated[Author, BeforeValidator(_author, json_schema_input_type=str | Author)], ...],
+        tuple[Annotated[Author, BeforeValidator(author, json_schema_input_type=str | Author)], ...],
         Field(max_length=200),
         SINCE_1,
     ] = ()

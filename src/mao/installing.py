@@ -14,9 +14,9 @@ from mao.errors import (
     InUse,
     TagMoved,
 )
+from mao.finding import find_tool
 from mao.installation import Attempt, Installation, InstallationState, Step
 from mao.reading import Pinned, check_remote, read
-from mao.registering import find_tool
 from mao.run import UNENDED
 from mao.values import new_id, now
 from mao.workspace import fsync, remove_tree

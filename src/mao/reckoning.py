@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mao import attempting
 from mao.attempting import Standing
-from mao.definition import Backfill
+from mao.definition_terms import Backfill
 from mao.schedule import DAY, ON_TIME, Outcome, Overlap, Schedule, ScheduleState, Slot, slot_key
 from mao.timetable import Timetable
 from mao.values import INSTANT

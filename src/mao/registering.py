@@ -1,14 +1,13 @@
-"""Register, withdraw and find tools and datasets."""
+"""Register and withdraw tools and datasets."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from mao import finding
 from mao.agreeing import check_in_reach, check_may, check_own, unchanged, written
 from mao.catalogue import (
     DATASETS,
-    HEADS,
     TOOLS,
     UNTOLD,
     Dataset,
@@ -24,7 +23,7 @@ from mao.checking import seen
 from mao.consenting import saw
 from mao.errors import BadName, DatasetNotFound, DatasetTaken, NameDiffers, NameTaken, ToolNotFound
 from mao.git import fetchable
-from mao.names import name_fault, nearest
+from mao.names import name_fault
 from mao.reading import Pinned, check_remote, read, resolve
 from mao.registry import Edit
 from mao.values import now
@@ -197,7 +196,7 @@ def register_dataset(
         return [edit, head_edit(look, name, **UNTOLD)]
 
     written(node, registration)
-    return find_dataset(node, name)
+    return finding.find_dataset(node, name)
 
 
 def withdraw_tool(
@@ -214,7 +213,7 @@ def withdraw_tool(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(tool_key(name))
         if present is None:
-            raise ToolNotFound(_unknown(node, "tool", name, TOOLS))
+            raise ToolNotFound(finding.unknown(node, "tool", name, TOOLS))
         tool = Tool.model_validate_json(present.value)
         check_own(node, tool, as_administrator=as_administrator)
         if if_revision is not None:
@@ -239,7 +238,7 @@ def withdraw_dataset(
     def withdrawal(look: Look) -> list[Edit]:
         present = look(dataset_key(name))
         if present is None:
-            raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
+            raise DatasetNotFound(finding.unknown(node, "dataset", name, DATASETS))
         dataset, told = dataset_in(look, name) or Dataset.model_validate_json(present.value), look(head_key(name))
         check_own(node, dataset, as_administrator=as_administrator)
         if if_revision is not None:
@@ -254,50 +253,3 @@ def withdraw_dataset(
 
 def _is_of(entry: Entry | None, dataset: Dataset) -> bool:
     return entry is not None and Tool.model_validate_json(entry.value).dataset.lower() == dataset.name.lower()
-
-
-def names(node: LocalNode, prefix: str) -> list[str]:
-    """The names of all tools, or datasets, in their order: read once from each, as a registry may hold very many."""
-    each = node.mirror.each(f"names {prefix}", prefix, lambda entry: str(json.loads(entry.value)["name"]))
-    return [name for _, name in each.values()]
-
-
-def shown(node: LocalNode, entry: Entry) -> bytes:
-    """A registered tool or dataset as it is shown: of a dataset, with what was told of it."""
-    if not entry.key.startswith(DATASETS):
-        return entry.value
-    told = node.mirror.get(entry.key.replace(DATASETS, HEADS, 1))  # a list has hundreds: a `Dataset` of each is slow
-    value = {"produced_by": [], **UNTOLD} | json.loads(entry.value) | (json.loads(told.value) if told else {})
-    return json.dumps({"name": value["name"]} | value, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def find_tool(node: LocalNode, name: str) -> Tool:
-    """The registered tool called `name`.
-
-    Raises:
-        ToolNotFound: with the name that is nearest.
-    """
-    entry = node.mirror.get(tool_key(name))
-    if entry is None:
-        raise ToolNotFound(_unknown(node, "tool", name, TOOLS))
-    return Tool.model_validate_json(entry.value)
-
-
-def find_dataset(node: LocalNode, name: str) -> Dataset:
-    """The registered dataset called `name`.
-
-    Raises:
-        DatasetNotFound: with the name that is nearest.
-    """
-    dataset = dataset_in(node.mirror.get, name)
-    if dataset is None:
-        raise DatasetNotFound(_unknown(node, "dataset", name, DATASETS))
-    return dataset
-
-
-def _unknown(node: LocalNode, noun: str, name: str, prefix: str) -> str:
-    known = {entry.key.removeprefix(prefix): entry for entry in node.mirror.entries(prefix)}
-    near = nearest(name[:100], known)  # by their keys: to read a hundred thousand definitions takes seconds
-    meant = json.loads(known[near].value)["name"] if near else None
-    words = f"No {noun} is registered as '{name}'" + (f"; did you mean '{meant}'?" if meant else ".")
-    return words if node.mirror.in_touch() else f"{words} The registry is away: {node.mirror.trouble()}"

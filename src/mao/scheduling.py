@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from mao import attempting, reckoning, sharing, unveiling
 from mao.building import find_installation
-from mao.definition import Backfill
+from mao.definition_terms import Backfill
 from mao.errors import BackfillRefused, BadSchedule, ScheduleEnded, ScheduleNotFound
 from mao.reckoning import slot_of
 from mao.rule import Rule

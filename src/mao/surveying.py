@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mao.errors import MaoError, Stopping
+from mao.finding import find_dataset
 from mao.growth import (
     SOON,
     GrowthWarning,
@@ -16,7 +17,6 @@ from mao.growth import (
     measured,
     versions_warning,
 )
-from mao.registering import find_dataset
 from mao.values import now
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mao import change, registering, settling
+from mao import change, finding, settling
 from mao.errors import ChangeNotFound
 from mao.provenance import BESIDE_TRAILER, RUN_TRAILER, placed_beside
 from mao.run import Run
@@ -75,7 +75,7 @@ def conflicts_here(node: LocalNode, dataset: str) -> list[Beside]:
     Raises:
         DatasetNotFound
     """
-    name = registering.find_dataset(node, dataset).name
+    name = finding.find_dataset(node, dataset).name
     runs = map(
         Run.model_validate_json, (body for _, body in node.store.bodies("run", newest_first=True, dataset=name.lower()))
     )
@@ -96,7 +96,7 @@ def conflicts_here(node: LocalNode, dataset: str) -> list[Beside]:
 
 
 def _history(node: LocalNode, dataset: str, *keys: str) -> list[Recorded]:
-    found = registering.find_dataset(node, dataset)
+    found = finding.find_dataset(node, dataset)
     with node.locked("dataset", found.name):
         cache = node.cache(found.name, found.url)
         tip = settling.present(cache)

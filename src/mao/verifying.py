@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mao import recording, registering, settling
+from mao import finding, recording, settling
 from mao.data_directory import publishable
 from mao.git import fetchable
 from mao.queueing import asked_again, held, is_in, undecided
@@ -70,7 +70,7 @@ def verify(node: LocalNode, dataset: str, *, republish: bool = False) -> Verific
         DatasetNotFound
         OutsideFailed: the remote cannot be asked; nothing was changed.
     """
-    found = registering.find_dataset(node, dataset)
+    found = finding.find_dataset(node, dataset)
     with node.locked("dataset", found.name), held(node, found.name) as runs:
         cache = node.cache(found.name, found.url)
         known = cache.tip()

@@ -40,6 +40,28 @@ if TYPE_CHECKING:
     from mao.local_node import LocalNode
     from mao.web.callers import Entrance
 
+_PARTS = (
+    registry_routes,
+    cluster_routes,
+    change_routes,
+    installation_routes,
+    run_routes,
+    slot_routes,  # its paths without an id come before those with one
+    schedule_routes,
+    secret_routes,
+    node_routes,
+    relaying,
+    alarm_routes,
+    audit_routes,
+    approval_routes,
+    streams,
+    token_routes,
+    login,
+    founding,
+    operations,
+    reference,
+)
+
 
 def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     """The ASGI application of `node`."""
@@ -62,27 +84,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     app.state.entrance = entrance
     app.state.relayed = set()
     problems.install(app)
-    for part in (
-        registry_routes,
-        cluster_routes,
-        change_routes,
-        installation_routes,
-        run_routes,
-        slot_routes,  # its paths without an id come before those with one
-        schedule_routes,
-        secret_routes,
-        node_routes,
-        relaying,
-        alarm_routes,
-        audit_routes,
-        approval_routes,
-        streams,
-        token_routes,
-        login,
-        founding,
-        operations,
-        reference,
-    ):
+    for part in _PARTS:
         app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
     app.add_middleware(Audit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 from pydantic import BaseModel
 
-from mao import cloning, installing, registering, running, scheduling, usage
+from mao import cloning, finding, installing, registering, running, scheduling, usage
 from mao.catalogue import DATASETS, TOOLS
 from mao.errors import BadBody
 from mao.rule import WORDS
@@ -43,7 +43,7 @@ class FoundingRun(BaseModel):
 
 
 def _names(node: LocalNode, prefix: str) -> Response:
-    body = node.mirror.cached(f"encoded {prefix}", lambda: json.dumps(registering.names(node, prefix)).encode())
+    body = node.mirror.cached(f"encoded {prefix}", lambda: json.dumps(finding.names(node, prefix)).encode())
     return encoded(body, 200, **registry_age(node))
 
 

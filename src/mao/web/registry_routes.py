@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict
 
-from mao import registering, surveying
+from mao import finding, registering, surveying
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
 from mao.growth import Growth
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, once, patient, registry_age
@@ -70,7 +70,7 @@ def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> by
     else:
         entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
     listed = entries[: asked.size + 1]
-    return page(((entry.key.removeprefix(prefix), registering.shown(node, entry)) for entry in listed), asked.size)
+    return page(((entry.key.removeprefix(prefix), finding.shown(node, entry)) for entry in listed), asked.size)
 
 
 def _one(
@@ -78,7 +78,7 @@ def _one(
 ) -> Response:
     while (entry := node.mirror.get(key)) is None:
         find(node, key.rpartition("/")[2])  # says what is near
-    return encoded(registering.shown(node, entry), status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
+    return encoded(finding.shown(node, entry), status, ETag=f'"{entry.revision}"', **registry_age(node), **headers)
 
 
 async def _shown(node: LocalNode, key: str, find: Callable[[LocalNode, str], object]) -> Response:
@@ -97,7 +97,7 @@ async def list_tools(node: Node, asked: Asked, search: Search = None) -> Respons
 @router.get("/tools/{name}", responses={200: {"model": Tool}})
 async def show_tool(node: Node, name: str) -> Response:
     """A registered tool; its `ETag` goes into `If-Match` to replace it."""
-    return await _shown(node, tool_key(name), registering.find_tool)
+    return await _shown(node, tool_key(name), finding.find_tool)
 
 
 @router.post("/tools", status_code=201, responses={200: {"model": Tool}, 201: {"model": Tool}})
@@ -118,7 +118,7 @@ def register_tool(node: Node, new: NewTool, if_match: IfMatch, key: Key, as_admi
 
     location = once(node, key, register)
     status = 201 if if_match is None else 200
-    return _one(node, tool_key(location.rpartition("/")[2]), registering.find_tool, status, Location=location)
+    return _one(node, tool_key(location.rpartition("/")[2]), finding.find_tool, status, Location=location)
 
 
 @router.delete("/tools/{name}", status_code=204)
@@ -137,7 +137,7 @@ async def list_datasets(node: Node, asked: Asked, search: Search = None) -> Resp
 @router.get("/datasets/{name}", responses={200: {"model": Dataset}})
 async def show_dataset(node: Node, name: str) -> Response:
     """A registered dataset; its `ETag` goes into `If-Match` to replace it."""
-    return await _shown(node, dataset_key(name), registering.find_dataset)
+    return await _shown(node, dataset_key(name), finding.find_dataset)
 
 
 @router.get("/datasets/{name}/growth", responses={200: {"model": Growth}})
@@ -162,7 +162,7 @@ def register_dataset(
 
     location = once(node, key, register)
     status = 201 if if_match is None else 200
-    return _one(node, dataset_key(location.rpartition("/")[2]), registering.find_dataset, status, Location=location)
+    return _one(node, dataset_key(location.rpartition("/")[2]), finding.find_dataset, status, Location=location)
 
 
 @router.delete("/datasets/{name}", status_code=204)

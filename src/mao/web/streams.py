@@ -12,7 +12,7 @@ from fastapi import Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
-from mao import registering
+from mao import finding
 from mao.catalogue import DATASETS, HEADS, SCHEDULES, SLOTS
 from mao.registry import Change
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
@@ -134,7 +134,7 @@ def _datasets_whole(node: LocalNode, found: list[Change]) -> list[Change]:
         key = change.key.replace(HEADS, DATASETS, 1)
         entry = node.mirror.get(key) if key.startswith(DATASETS) and change.value is not None else None
         if entry is not None:
-            whole[key, change.revision] = Change(key, registering.shown(node, entry), change.revision)
+            whole[key, change.revision] = Change(key, finding.shown(node, entry), change.revision)
         elif key == change.key:
             whole[key, change.revision] = change
     return list(whole.values())
