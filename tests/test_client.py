@@ -36,6 +36,7 @@ from mao.errors import (
     ToolNotFound,
     Unavailable,
 )
+from mao.node_address import NodeAddress
 from support import ServedNode, bare, commit, eventually, free_port, tool_files
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def test_a_request_whose_answer_was_lost_starts_one_run_only(node: ServedNode) -
     with socket.create_server(("127.0.0.1", 0)) as way:
         thread = threading.Thread(target=_forward, args=(way, node, 2))
         thread.start()
-        client = Client(f"http://127.0.0.1:{way.getsockname()[1]}")
+        client = Client(NodeAddress(f"http://127.0.0.1:{way.getsockname()[1]}", node.token("run")))
         run = client.post("/runs", {"tool": "probe", "command": "True"})
         thread.join()
     assert {run["id"] for run in client_of(node).pages("/runs")} - before == {run["id"]}
@@ -326,7 +327,7 @@ def test_patience_ends(own_node: ServedNode, tmp_path: Path) -> None:
     stream = client.follow(at("runs", run["id"], "log"))
     next(stream)
     own_node.kill()
-    with pytest.raises(NodeUnreachable, match="No node answers"):
+    with pytest.raises(NodeUnreachable, match="No node serves"):
         list(stream)
     own_node.start().api("POST", f"/runs/{run['id']}/cancel")
     own_node.ended(run)

@@ -38,7 +38,8 @@ class NodeAddress:
         self._ca = ca
         self._socket = Path(parts.path).expanduser() if parts.scheme == "unix" else None
         try:
-            self._host, self._port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+            port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+            self._host, self._port = parts.hostname or "", port if parts.scheme in _PORTS else 0
         except ValueError:
             self._host, self._port = "", 0
         if self._socket is not None and parts.path and not parts.netloc:
