@@ -1,6 +1,7 @@
+#!/usr/bin/env python3
 """Give the loader of definitions whatever libFuzzer finds to give it: `make fuzz`.
 
-    python fuzz/definition.py -dict=fuzz/definition.dict -max_total_time=3600 NEW fuzz/corpus
+    PYTHONPATH=tests fuzz/definition.py -dict=fuzz/definition.dict -max_total_time=3600 NEW fuzz/corpus
 
 What is found stays in the folder NEW; a crash is written to a file, which the same command takes to show it again.
 """

@@ -140,8 +140,8 @@ def cost(text: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("kind", LARGE)
 def test_a_definition_of_four_times_the_size_takes_four_times_as_much(kind: str) -> None:
-    calls, memory = cost(LARGE[kind](300))
-    calls_of_four, memory_of_four = cost(LARGE[kind](1_200))
+    calls, memory = cost(LARGE[kind](150))
+    calls_of_four, memory_of_four = cost(LARGE[kind](600))
 
     assert calls_of_four < 4.5 * calls
     assert memory_of_four < 7 * memory  # tables grow by leaps
