@@ -12,7 +12,8 @@ from mao.definition_terms import Network
 from mao.executor import Confinement, Limits
 
 if TYPE_CHECKING:
-    from mao.definition import Definition, Resources
+    from mao.definition import Definition
+    from mao.definition_terms import Resources
     from mao.local_node import LocalNode
 
 _TEMPORARY = "/tmp"  # noqa: S108  # of the sandbox, which nobody else sees
