@@ -71,13 +71,12 @@ async def _admitted(scope: Scope, receive: Receive) -> Receive | None:
     """Where the application reads a request that may pass; None if the client has gone before its end."""
     headers = _headers(scope)
     if "peer" in scope["state"]:
+        caller = scope["state"]["caller"] = _node(scope)
         admit(scope, headers)
-        caller = _node(scope)
     else:
         _check_page(scope, headers)
-        caller = await caller_of(scope, headers)
+        caller = scope["state"]["caller"] = await caller_of(scope, headers)
         rights.check(caller, scope["method"], scope["path"])
-    scope["state"]["caller"] = caller
     if scope["method"] not in MAKING:
         return receive
     try:
