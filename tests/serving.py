@@ -39,7 +39,7 @@ class Serving(ServedNode):
 @contextmanager
 def serving(home: Path, **more: str) -> Iterator[Serving]:
     """Serve the node in `home`; `more` are settings (`runs__limit="2"`)."""
-    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1"}
+    flags = {"node.home": str(home), "node.name": "alpha", "publishing.first_pause": "0.1", "runs.executor": "process"}
     flags |= {"server.listen": "127.0.0.1:0"} | {name.replace("__", "."): value for name, value in more.items()}
     settings = config.load({"HOME": str(home.parent)}, flags)
     with ExitStack() as closing:
