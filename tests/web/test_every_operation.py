@@ -51,7 +51,7 @@ ENDLESS = "/api/v1/events"
 OPEN = {"/healthz", "/readyz", "/login", "/logout"}
 OF_RUNS = re.compile(r"/api/v1/(runs|schedules)\b|/run$|/api/v1/nodes/\{name\}/api/")
 """What somebody may change who may start runs; what another node is asked for, is so by what it is."""
-ORDER = ["get", "post", "patch", "delete"]
+ORDER = ["get", "post", "put", "patch", "delete"]
 """What is needed by others is deleted last."""
 
 
