@@ -128,6 +128,7 @@ def waiting(remote: Path) -> list[str]:
 def publisher(home: Path, remote: Path, url: str = "", **settings: str) -> Iterator[Publisher]:
     """Open the node in `home`, which is called like that directory; `url`: of `remote`, if it is not its path."""
     flags = {"node.home": str(home), "node.name": home.name, "publishing.first_pause": "0.05"}
+    flags["runs.executor"] = "process"  # they run nothing
     flags |= {name.replace("__", "."): value for name, value in settings.items()}
     with opened(config.load({"HOME": str(home.parent)}, flags)) as node:
         yield Publisher(node, remote, url or str(remote))

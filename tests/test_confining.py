@@ -96,7 +96,8 @@ def log(node: ServedNode, run: Any) -> str:
 
 
 def test_a_run_sees_its_tool_and_writes_its_data_and_nothing_else(node: ServedNode, place: Path) -> None:
-    run = node.ended(node.run("Look", str(node.port), "not-to-be-seen", tool="guest"))
+    node.api("PUT", "/secrets/key", {"value": "not-to-be-seen"})
+    run = node.ended(node.run("Look", str(node.port), "@keyring:key", tool="guest"))
     assert (run["state"], run["confined"]) == ("succeeded", "sandbox"), (run, log(node, run))
     assert published(place / "guest-data.git") == {"found": "made\nbrought"}
     assert log(node, run).split() == ["secret:", "14", str(-(-5_000_000 // 4096) * 4096)]

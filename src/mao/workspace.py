@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -174,14 +175,19 @@ def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     Raises:
         DiskFull: the old is still there.
     """
-    part = path.with_name(path.name + ".part")
+    # The command line and the node may write the same file in the same moment.
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
     with disk_errors(f"'{path}'"):
-        descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        part.replace(path)
+        try:
+            descriptor = os.open(part, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         fsync(path.parent)
 
 

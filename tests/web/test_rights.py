@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 # What is told apart here is told by a rule, not by a list, so that a route that is new is seen.
 OPEN = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("POST", "/login"), ("POST", "/logout")}
-OF_ADMINISTRATORS = {("GET", "/api/v1/tokens"), ("GET", "/api/v1/audit")}
+OF_ADMINISTRATORS = {
+    ("GET", "/api/v1/tokens"),
+    ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/secrets"),
+    ("GET", "/api/v1/secrets/nothing"),
+}
+FOR_NODES = {"/api/v1/cluster/grants", "/api/v1/cluster/members"}
 READING = {("POST", "/help")}
 UNLISTED = [
     ("GET", "/docs"),
@@ -68,7 +74,9 @@ def test_nobody_does_anything_without_the_right(served: Serving) -> None:
             )
             reply = served.over_tcp(asked, path, body, token=token)
             refused = {401} if token is None else {403}
-            if path == "/login" and method == "POST":
+            if path in FOR_NODES and right is Right.ADMIN:
+                assert (reply.status, reply.json["code"]) == (403, "denied"), "who asks there shows a certificate"
+            elif path == "/login" and method == "POST":
                 assert reply.status == 401, "the form is empty"
             elif right < expected(method, path):
                 assert reply.status in refused, (method, path, right, reply.body)
