@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -122,7 +123,7 @@ def test_a_secret_reaches_its_tool_and_nothing_else(node: ServedNode, place: Pat
     run = node.run("Ask", reference, str(gate), name)
     eventually(gate.with_suffix(".begun").exists)
 
-    lines = [" ".join(process.cmdline()) for process in _alive()]
+    lines = list(_command_lines())
     assert any(str(gate) in line for line in lines)
     assert not any(form in line for line in lines for form in forms(secret))
     kept = node.home / "runs" / run["id"] / "secrets.json"
@@ -148,13 +149,10 @@ def test_a_secret_reaches_its_tool_and_nothing_else(node: ServedNode, place: Pat
     assert _holders(place / "data.git") == set()
 
 
-def _alive() -> Iterator[psutil.Process]:
+def _command_lines() -> Iterator[str]:
     for process in psutil.process_iter():
-        try:
-            process.cmdline()
-        except psutil.Error:
-            continue
-        yield process
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            yield " ".join(process.cmdline())
 
 
 @pytest.mark.parametrize(
@@ -201,17 +199,25 @@ def test_a_secret_is_the_one_that_there_is_at_the_start_and_a_run_without_it_is_
     assert schedule["arguments"] == wish["arguments"]
     node.stop()
     waiting = ServedNode(node.home, settings=node.settings | {"MAO_RUNS__LIMIT": "1"}).start()
+    with contextlib.ExitStack() as closing:
+        closing.callback(node.start)
+        closing.callback(waiting.stop)
+        _rotate(waiting, place, wish)
+        waiting.api("DELETE", f"/schedules/{schedule['id']}")
+
+
+def _rotate(waiting: ServedNode, place: Path, wish: dict[str, Any]) -> None:
     gate = place / "gate-rotated"
     first = waiting.run("Ask", "@keyring:token", str(gate), "rotated")
     second, third = (waiting.api("POST", "/runs", wish) for _ in range(2))
     waiting.api("PUT", "/secrets/rotated", {"value": "the second value"})
-    assert not (node.home / "runs" / second["id"]).exists()
+    assert not (waiting.home / "runs" / second["id"]).exists()
     waiting.api("POST", f"/runs/{third['id']}/cancel")
     gate.with_suffix(".go").touch()
     waiting.ended(first)
     second = waiting.ended(second)
     assert (second["state"], second["publication"]["cause"]) == ("unpublished", "secret-in-data")
-    assert (node.home / "runs" / second["id"] / "data" / "out").read_text() == "the second value"
+    assert (waiting.home / "runs" / second["id"] / "data" / "out").read_text() == "the second value"
 
     gate.with_suffix(".go").unlink()
     gate.with_suffix(".begun").unlink()
@@ -225,9 +231,6 @@ def test_a_secret_is_the_one_that_there_is_at_the_start_and_a_run_without_it_is_
     assert "not started: Argument 'Token' cannot be had" in second["reason"]
     assert (place / "rotated").read_text() == "x"
     waiting.ended(first)
-    waiting.api("DELETE", f"/schedules/{schedule['id']}")
-    waiting.stop()
-    node.start()
 
 
 def test_a_secret_in_the_files_of_a_run_stops_their_push_until_somebody_decides(node: ServedNode, place: Path) -> None:
