@@ -66,6 +66,10 @@ def _tool(place: Path, *, fresh: bool = True) -> Path:
     return place / "probe"
 
 
+KEYRING = {f"keyring/{name}.json" for name in ("token", "key", "elsewhere")}
+"""Files of the home of `node` in which the secrets may be for good."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("secrets")
@@ -99,12 +103,12 @@ def node(place: Path) -> Iterator[ServedNode]:
 
 
 def _holders(root: Path) -> set[str]:
-    """Files below `root` in which a secret is, in any form; of repositories, what their objects hold."""
+    """Paths of files below `root` in which a secret is, in any form; of repositories, what their objects hold."""
     needles = [form.encode() for value in (TOKEN, KEY) for form in forms(value)]
     found = set()
     for path in root.rglob("*"):
         if path.is_file() and any(needle in path.read_bytes() for needle in needles):
-            found.add(path.name)
+            found.add(str(path.relative_to(root)))
         if path.is_dir() and (path / "objects").is_dir() and (path / "HEAD").is_file():
             listing = ["git", "cat-file", "--batch-all-objects", "--batch"]
             content = subprocess.run(listing, cwd=path, capture_output=True, check=True).stdout
@@ -128,7 +132,7 @@ def test_a_secret_reaches_its_tool_and_nothing_else(node: ServedNode, place: Pat
     assert not any(form in line for line in lines for form in forms(secret))
     kept = node.home / "runs" / run["id"] / "secrets.json"
     assert kept.stat().st_mode & 0o777 == 0o600
-    assert _holders(node.home) <= {"secrets.json", "token.json", "key.json", "elsewhere.json"}
+    assert _holders(node.home) <= {str(kept.relative_to(node.home)), *KEYRING}
     gate.with_suffix(".go").touch()
     run = node.ended(run)
 
@@ -145,7 +149,7 @@ def test_a_secret_reaches_its_tool_and_nothing_else(node: ServedNode, place: Pat
         node.request("GET", f"/api/v1{path}").body.decode() for path in (f"/runs/{run['id']}", "/runs", "/secrets")
     ]
     assert [form for form in forms(secret) if any(form in answer for answer in (*answers, log))] == []
-    assert _holders(node.home) == {"token.json", "key.json", "elsewhere.json"}
+    assert _holders(node.home) == KEYRING
     assert _holders(place / "data.git") == set()
 
 
@@ -187,7 +191,7 @@ def test_what_is_no_secret_for_the_tool_is_refused_and_not_repeated(
         assert [fault["argument"] for fault in refused.json["errors"]] == ["Token"]
         assert not any(form in refused.body.decode() for form in forms(TOKEN))
     assert len(node.api("GET", "/runs")["items"]) == before
-    assert _holders(node.home) == {"token.json", "key.json", "elsewhere.json"}
+    assert _holders(node.home) == KEYRING
 
 
 def test_a_secret_is_the_one_that_there_is_at_the_start_and_a_run_without_it_is_not_started(
@@ -318,7 +322,7 @@ def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: P
     run = node.ended(run)
     assert (run["state"], run["publication"]["state"]) == ("succeeded", "unchanged"), run
     assert published(tmp_path / "data.git") == {}
-    assert _holders(node.home) == {"token.json", "out"}
+    assert {Path(path).name for path in _holders(node.home)} == {"token.json", "out"}
     assert _holders(tmp_path / "data.git") == set()
     node.stop()
 

@@ -15,6 +15,8 @@ from mao.secret import LONGEST, Source, reference, text_of
 from mao.workspace import write_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mao.definition import Command
     from mao.local_node import LocalNode
     from mao.run import Run
@@ -139,7 +141,7 @@ def kept(node: LocalNode, run_id: str) -> dict[str, str]:
 
 def is_kept(node: LocalNode, run_id: str) -> bool:
     """Whether there is anything to forget."""
-    return any(path.exists() for path in _files(node, run_id))
+    return any(_files(node, run_id))
 
 
 def forget(node: LocalNode, run_id: str) -> None:
@@ -148,6 +150,5 @@ def forget(node: LocalNode, run_id: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def _files(node: LocalNode, run_id: str) -> tuple[Path, Path]:
-    directory = node.workspace.run(run_id)
-    return directory / _FILE, directory / f"{_FILE}.part"
+def _files(node: LocalNode, run_id: str) -> Iterator[Path]:
+    return node.workspace.run(run_id).glob(f"{_FILE}*")
