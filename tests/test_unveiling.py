@@ -295,8 +295,11 @@ def test_the_keyring_takes_values_and_never_gives_them(node: ServedNode, place: 
     assert b"hunter2" not in (place / "home.log").read_bytes()
 
 
-def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: Path) -> None:
+def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     node = ServedNode(tmp_path / "home").start()
+    request.addfinalizer(node.stop)
     node.install(_tool(tmp_path, fresh=False))
     for number, step in enumerate(STEPS_OF_SECRETS):
         count = tmp_path / f"count-{number}"
@@ -324,7 +327,6 @@ def test_a_server_killed_at_any_step_of_a_run_with_a_secret_keeps_it(tmp_path: P
     assert published(tmp_path / "data.git") == {}
     assert {Path(path).name for path in _holders(node.home)} == {"token.json", "out"}
     assert _holders(tmp_path / "data.git") == set()
-    node.stop()
 
 
 def _forgotten(directory: Path) -> None:
