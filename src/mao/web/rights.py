@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mao import running, scheduling
@@ -76,6 +77,7 @@ def _meant(path: str) -> str:
     return f"/api/v1/{rest}" if path.startswith(_NODES) and separator and name and "/" not in name else path
 
 
+@lru_cache(maxsize=1024)  # each request asks several times, and most ask what others have asked
 def _found(method: str, path: str) -> _Line | None:
     parts = _parts(method, _meant(path))
     return next((line for line in _TABLE.get((parts[0], len(parts)), ()) if line.matches(parts)), None)
