@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mao.errors import BadSetting
 from mao.web.callers import Entrance
 from mao.web.guard import LOOPBACK
-from mao.web.peers import PeerProtocol, server_context
+from mao.web.peers import PeerProtocol, server_context, show_certificate
 from mao.web.protocols import BoundedProtocol, OwnProtocol
 
 if TYPE_CHECKING:
@@ -109,13 +109,7 @@ def _context(config: Config) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: b"")
-    except (ssl.SSLError, OSError) as error:
-        raise BadSetting(
-            f"server.certificate and server.key: {certificate} and {key} are no certificate in PEM and its key"
-            f" ({error})."
-        ) from error
+    show_certificate(context, certificate, key, "server")
     return context
 
 

@@ -91,11 +91,20 @@ def _equip(context: ssl.SSLContext, config: Config) -> None:
         context.load_verify_locations(ca)
     except (ssl.SSLError, OSError) as error:
         raise BadSetting(f"cluster.ca: {ca} holds no certificate in PEM ({error}).") from error
+    show_certificate(context, certificate, key, "cluster")
+
+
+def show_certificate(context: ssl.SSLContext, certificate: Path, key: Path, section: str) -> None:
+    """Have `context` show the certificate that the settings of `section` name.
+
+    Raises:
+        BadSetting: these are no certificate and its key.
+    """
     try:
-        context.load_cert_chain(certificate, key, password=lambda: b"")
+        context.load_cert_chain(certificate, key, password=lambda: b"")  # nobody is there to be asked for one
     except (ssl.SSLError, OSError) as error:
         raise BadSetting(
-            f"cluster.certificate and cluster.key: {certificate} and {key} are no certificate in PEM and its key"
+            f"{section}.certificate and {section}.key: {certificate} and {key} are no certificate in PEM and its key"
             f" ({error})."
         ) from error
 
@@ -160,20 +169,3 @@ def _check_revoked(node: LocalNode, serial: str | None) -> None:
         revoked = node.mirror.cached("revoked", lambda: frozenset(Revoked.model_validate_json(entry.value).serials))
         if serial in revoked:
             raise Denied("This certificate was revoked. Whoever keeps the cluster can invite the node anew.")
-
-
-def _is_run(method: str, path: str) -> bool:
-    """Whether a request is one that a node can leave to others: what starts runs, and what ends those."""
-    if not path.startswith(_API):
-        return False
-    match method, *path.removeprefix(_API).split("/"):
-        case ["POST", "runs" | "installations" | "clones" | "schedules"]:
-            return True
-        case ["POST", "runs", _, "cancel" | "publish"]:
-            return True
-        case ["POST", "schedules", _, "pause" | "resume" | "backfill"]:
-            return True
-        case ["PATCH" | "DELETE", "schedules", schedule_id]:
-            return bool(schedule_id)
-        case _:
-            return False
