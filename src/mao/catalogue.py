@@ -148,6 +148,12 @@ def head_edit(look: Callable[[str], Entry | None], name: str, **told: object) ->
     return Edit(head_key(name), head.model_dump_json().encode(), present.revision if present else 0)
 
 
+def tool_in(look: Callable[[str], Entry | None], name: str) -> Tool | None:
+    """The tool called `name` where `look` looks."""
+    record = look(tool_key(name))
+    return Tool.model_validate_json(record.value) if record else None
+
+
 def dataset_in(look: Callable[[str], Entry | None], name: str) -> Dataset | None:
     """The dataset called `name` where `look` looks: what was registered, and what was told of it since."""
     record = look(dataset_key(name))

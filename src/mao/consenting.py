@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mao.approval import Approval, Sighting, commit_key
 from mao.bare_cache import BareCache
-from mao.catalogue import Tool, tool_key
+from mao.catalogue import tool_in
 from mao.errors import NotApproved, PolicyRefused
 from mao.git import fetchable
 from mao.policy import allows, is_pinned
@@ -71,7 +71,7 @@ def _check_unapproved(node: LocalNode, tool: str, commit: str, installed: str | 
             f"Nobody has approved commit {commit} of '{tool}' on this node, which wants that"
             f" ({_where(node, 'policy.approve')}). {approving} Nothing was changed."
         )
-    if config["policy.pinned"] and (registered := _registered(node, tool)) and registered.commit != commit:
+    if config["policy.pinned"] and (registered := tool_in(node.mirror.get, tool)) and registered.commit != commit:
         raise _refused(
             node,
             "policy.pinned",
@@ -85,11 +85,6 @@ def _check_unapproved(node: LocalNode, tool: str, commit: str, installed: str | 
         if node.clock() < until:
             words = f"This node has first seen commit {commit} of '{tool}' at {rfc3339(first)}, and takes it from"
             raise _refused(node, "policy.cooldown", f"{words} {rfc3339(until)} on.", approving)
-
-
-def _registered(node: LocalNode, tool: str) -> Tool | None:
-    entry = node.mirror.get(tool_key(tool))
-    return Tool.model_validate_json(entry.value) if entry else None
 
 
 def _refused(node: LocalNode, setting: str, words: str, remedy: str = "") -> PolicyRefused:

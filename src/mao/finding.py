@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mao.catalogue import DATASETS, HEADS, TOOLS, UNTOLD, Dataset, Tool, dataset_in, tool_key
+from mao.catalogue import DATASETS, HEADS, TOOLS, UNTOLD, Dataset, Tool, dataset_in, tool_in
 from mao.errors import DatasetNotFound, ToolNotFound
 from mao.names import nearest
 
@@ -35,10 +35,10 @@ def find_tool(node: LocalNode, name: str) -> Tool:
     Raises:
         ToolNotFound: with the name that is nearest.
     """
-    entry = node.mirror.get(tool_key(name))
-    if entry is None:
+    tool = tool_in(node.mirror.get, name)
+    if tool is None:
         raise ToolNotFound(unknown(node, "tool", name, TOOLS))
-    return Tool.model_validate_json(entry.value)
+    return tool
 
 
 def find_dataset(node: LocalNode, name: str) -> Dataset:

@@ -176,10 +176,6 @@ class Store:
         rows = self._file.rows("SELECT body FROM documents WHERE kind = ? AND live ORDER BY key", kind)
         return [str(body) for (body,) in rows]
 
-    def is_live(self, kind: str, key: str) -> bool:
-        """Whether something is still to be done about a document."""
-        return bool(self._file.rows("SELECT 1 FROM documents WHERE kind = ? AND key = ? AND live", kind, key))
-
     def body(self, kind: str, key: str) -> str | None:
         """A document as JSON."""
         rows = self._file.rows("SELECT body FROM documents WHERE kind = ? AND key = ?", kind, key)

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from mao.building import find_installation
-from mao.catalogue import Tool, tool_key
+from mao.catalogue import Tool, tool_in
 from mao.checking import seen
 from mao.comparing import FileChange, compare
 from mao.consenting import check, check_belongs, check_source, saw
@@ -95,9 +95,8 @@ def describe_update(node: LocalNode, name: str, commit: str | None = None, *, te
 
 def _source(node: LocalNode, name: str) -> tuple[str, Tool | Attempt]:
     """The tool's name, and where it would come from: what is registered, or was when it was installed."""
-    entry = node.mirror.get(tool_key(name))
-    if entry is not None:
-        tool = Tool.model_validate_json(entry.value)
+    tool = tool_in(node.mirror.get, name)
+    if tool is not None:
         return tool.name, tool
     installation = find_installation(node, name)
     return installation.tool, installation.attempt
