@@ -64,7 +64,11 @@ def _confinement(
     return Confinement(
         read=tuple(path for path in (*named, *read) if path.exists()),
         write=write,
-        hidden=(node.config.home, *(home for home in _homes() if home not in named)),
+        hidden=(
+            node.config.home,
+            *node.config["secrets.files"],
+            *(home for home in _homes() if home not in named),
+        ),
         network=network is not Network.NONE,
         limits=_limits(node, resources),
     )
