@@ -316,3 +316,17 @@ def test_removing_a_schedule_starts_nothing_more_and_keeps_what_became_of_its_sl
     place.look()
     assert place.outcomes(schedule) == ["cancelled", "cancelled"]
     assert [run.state for run in place.runs()] == ["cancelled"]
+
+
+def test_a_run_that_starts_while_its_schedule_is_removed_goes_on(place: Place) -> None:
+    schedule = place.add(cron="* * * * *")
+    place.passes(minutes=1)
+    [run] = place.runs(RunState.QUEUED)
+    scheduling.remove(place.node, schedule.id)
+
+    place.start_one()
+    running.withdraw(place.node, run.id)  # as whoever has seen it queued just before
+
+    place.end_one()
+    place.look()
+    assert place.outcomes(schedule) == ["ran"]

@@ -71,7 +71,7 @@ def _goes_on(node: LocalNode, standing: Standing, slot: Slot, present: datetime)
     run = node.store.run(slot.runs[-1])
     if run is not None and run.state is RunState.QUEUED:
         if standing.schedule.state is ScheduleState.REMOVED:
-            _cancel(node, run.id)
+            running.withdraw(node, run.id)
         elif slot.start_by is not None and present > slot.start_by:
             running.give_up(node, run.id)
         run = node.store.run(run.id)

@@ -16,7 +16,7 @@ from mao import attempting, running
 from mao.agreeing import written
 from mao.catalogue import SLOTS
 from mao.document import body_of
-from mao.errors import BadArguments, CommandNotFound, NotInstalled, RunEnded, StaleRevision
+from mao.errors import BadArguments, CommandNotFound, NotInstalled, StaleRevision
 from mao.ranking import has_tool, live_nodes, ranked
 from mao.reckoning import latest, own_limit, slot_of
 from mao.registry import Edit
@@ -197,8 +197,7 @@ class Looking:
     def _see_queued(self, slot: Slot, run: Run) -> Run | None:
         """The run of a slot that this node has claimed, ended if it is not to be started any more."""
         if self._schedule.state is ScheduleState.REMOVED:
-            with suppress(RunEnded):
-                running.request_cancel(self._node, run.id)
+            running.withdraw(self._node, run.id)
         elif slot.start_by is not None and self._present > slot.start_by:
             running.give_up(self._node, run.id)
         elif slot.start_by is not None:

@@ -123,13 +123,25 @@ def request_cancel(node: LocalNode, run_id: str) -> Run:
         run = find_run(node, run_id)
         if run.state not in UNENDED:
             raise RunEnded(f"Run {run.id} is {run.state}: its tool has ended already.")
-        run = run.model_copy(update={"cancel_requested": True})
         if run.state is RunState.QUEUED:
-            run = ending.end(node, run, RunState.CANCELLED, "cancelled before it was started")
-        else:
-            node.store.save(run)
-            node.executor.cancel(str(node.workspace.run(run.id)))
+            return _withdrawn(node, run)
+        run = run.model_copy(update={"cancel_requested": True})
+        node.store.save(run)
+        node.executor.cancel(str(node.workspace.run(run.id)))
         return run
+
+
+def withdraw(node: LocalNode, run_id: str) -> None:
+    """Cancel a run that is still queued; one that has been started meanwhile goes on."""
+    with node.locked("run", run_id):
+        run = find_run(node, run_id)
+        if run.state is RunState.QUEUED:
+            _withdrawn(node, run)
+
+
+def _withdrawn(node: LocalNode, run: Run) -> Run:
+    asked = run.model_copy(update={"cancel_requested": True})
+    return ending.end(node, asked, RunState.CANCELLED, "cancelled before it was started")
 
 
 def startable(runs: Sequence[Run], limit: int, switching: frozenset[str]) -> list[Run]:
