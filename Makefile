@@ -1,12 +1,13 @@
 # Everything the project needs on a machine is put into .venv by these targets; they need Python 3.11+ and git. The tests
-# of large files need git-lfs, those of clusters etcd, those of the sandbox bubblewrap: without them they are skipped.
+# of large files need git-lfs, those of clusters etcd, those of the sandbox bubblewrap, those of pages chromium: without
+# them they are skipped.
 PYTHON ?= python3
 BIN := .venv/bin
 
 # Each of the many processes of the tests would compile anew what it loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-cluster test etcd bubblewrap check compiled docs benchmarks fuzz clean
+.PHONY: demo demo-cluster test etcd bubblewrap chromium check compiled docs benchmarks fuzz clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -14,7 +15,7 @@ demo: .venv/.runtime
 demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
-test: .venv/.development etcd bubblewrap
+test: .venv/.development etcd bubblewrap chromium
 	$(MAKE) --jobs=2 --output-sync=target check compiled
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
@@ -32,6 +33,13 @@ bubblewrap:
 	  apt-get install --yes --quiet=2 --no-install-recommends bubblewrap; } || \
 	  echo "bubblewrap is not installed and cannot be by this user (Debian: apt install bubblewrap):" \
 	    "tools are not confined, and the tests of the sandbox are SKIPPED"
+
+chromium:
+	@command -v chromium >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update --quiet=2 && \
+	  apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core; } || \
+	  echo "chromium is not installed and cannot be by this user (Debian: apt install chromium):" \
+	    "the tests of pages in a browser are SKIPPED"
 
 check: .venv/.development
 	$(BIN)/ruff check

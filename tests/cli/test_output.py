@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.place import PYTHON, Place
-from mao.cli.output import Output, plain, seconds, size
+from mao.cli.output import Output, plain
+from mao.wording import seconds, size
 from support import PATIENCE, bare
 
 if TYPE_CHECKING:

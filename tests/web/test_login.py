@@ -43,7 +43,7 @@ def test_the_page_has_no_scripts_and_lets_nothing_else_in(served: Serving) -> No
 
 def test_a_browser_signs_in_with_a_token_and_out(served: Serving) -> None:
     done = form(served, "/login", token=served.token("read", name="ada"))
-    assert (done.status, done.headers["location"]) == (303, "/login")
+    assert (done.status, done.headers["location"]) == (303, "/")
     attributes = set(done.headers["set-cookie"].lower().split("; ")[1:])
     assert {"httponly", "samesite=strict", "path=/", "max-age=43200"} == attributes
     cookie = cookie_of(done)

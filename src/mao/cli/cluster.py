@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao.cli.options import asks_node
-from mao.cli.output import Output, moment, say, seconds, size
+from mao.cli.output import Output, moment, say
+from mao.wording import seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

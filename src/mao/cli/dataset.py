@@ -11,8 +11,9 @@ from mao.cli.asking import at
 from mao.cli.growth import growth_lines
 from mao.cli.lazy import LazyGroup
 from mao.cli.options import administrator_option, asks_node, complete, dataset_argument
-from mao.cli.output import count, mao, moment, say
+from mao.cli.output import mao, moment, say
 from mao.errors import NotCloned, OutsideFailed, by_code
+from mao.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

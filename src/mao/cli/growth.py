@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mao.cli.output import count, moment, size
+from mao.cli.output import moment
+from mao.wording import count, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

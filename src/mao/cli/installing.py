@@ -10,8 +10,9 @@ import click
 from mao.cli.alarm import marked
 from mao.cli.asking import at
 from mao.cli.options import asks_node, installed_argument, tool_argument
-from mao.cli.output import between, count, mao, moment, raw, say
+from mao.cli.output import between, mao, moment, raw, say
 from mao.errors import CommandNotFound, NotFound, OutsideFailed, by_code
+from mao.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

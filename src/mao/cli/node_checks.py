@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mao import __version__
 from mao.cli.machine_checks import Finding
 from mao.cli.options import client_of
-from mao.cli.output import count, seconds
 from mao.errors import NodeUnreachable, RegistryUnavailable
+from mao.wording import count, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

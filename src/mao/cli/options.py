@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mao.cli.output import FORMATS, Output, moment, say
-from mao.cli.output import seconds as duration
 from mao.errors import BadSetting
+from mao.wording import seconds as duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mao.wording import seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -106,38 +108,11 @@ def moment(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S") if text else ""
 
 
-def seconds(number: float | None) -> str:
-    """A duration in words."""
-    if number is None:
-        return ""
-    minutes, rest = divmod(number, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"
-
-
 def between(start: str | None, end: str | None) -> str:
     """How long it took from one time to another."""
     if start is None or end is None:
         return ""
     return seconds((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
-
-
-def size(number: float | None) -> str:
-    """Bytes in words."""
-    if number is None:
-        return ""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":  # noqa: PLR2004  # as the prefixes have it
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    raise AssertionError
-
-
-def count(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _one_line(text: str) -> str:

@@ -8,9 +8,10 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, installed_argument, schedule_argument
-from mao.cli.output import count, mao, moment, say
+from mao.cli.output import mao, moment, say
 from mao.cli.running import arguments_of, tools_arguments
 from mao.cli.schedule import rule_of, runs_of
+from mao.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

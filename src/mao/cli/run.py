@@ -8,9 +8,10 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, run_argument
-from mao.cli.output import between, mao, moment, say, seconds, size
+from mao.cli.output import between, mao, moment, say
 from mao.cli.running import UNENDED, conclude, conflicts, describe, follow, outcome
 from mao.errors import RunEnded
+from mao.wording import seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

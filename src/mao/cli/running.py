@@ -9,8 +9,9 @@ import click
 
 from mao.cli.asking import at
 from mao.cli.options import asks_node, complete, installed_argument
-from mao.cli.output import count, mao, moment, raw, say, size
+from mao.cli.output import mao, moment, raw, say
 from mao.errors import BadArguments
+from mao.wording import count, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,8 @@ import click
 from mao.cli.asking import at
 from mao.cli.lazy import LazyGroup
 from mao.cli.options import administrator_option, asks_node, complete, schedule_argument
-from mao.cli.output import FORMATS, mao, moment, say, seconds
+from mao.cli.output import FORMATS, mao, moment, say
+from mao.wording import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

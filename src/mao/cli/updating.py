@@ -10,8 +10,9 @@ import click
 from mao.cli.asking import at
 from mao.cli.installing import begin
 from mao.cli.options import asks_node, installed_argument
-from mao.cli.output import count, say
+from mao.cli.output import say
 from mao.errors import Denied, NotInstalled, by_code
+from mao.wording import count
 
 if TYPE_CHECKING:
     from mao.cli.asking import Client

@@ -9,8 +9,9 @@ import click
 from mao.cli.asking import at
 from mao.cli.changing import LONG_HISTORY
 from mao.cli.options import asks_node, dataset_argument
-from mao.cli.output import count, moment, say
+from mao.cli.output import moment, say
 from mao.errors import Conflict
+from mao.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

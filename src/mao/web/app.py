@@ -33,6 +33,8 @@ from mao.web import (
 from mao.web.access import Changes
 from mao.web.auditing import Audit
 from mao.web.guard import Guard
+from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tools
+from mao.web.page.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,6 +62,14 @@ _PARTS = (
     founding,
     operations,
     reference,
+    assets,
+    overview,
+    tools,
+    output,
+    runs,
+    schedules,
+    datasets,
+    nodes,
 )
 
 
@@ -88,4 +98,5 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
         app.router.routes.extend(part.router.routes)
     app.add_middleware(Guard)
     app.add_middleware(Audit)
+    app.add_middleware(Refusals)
     return app

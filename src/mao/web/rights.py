@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _NODES = "/api/v1/nodes/"
 
 # `*` stands for one part of a path, whatever it is.
-_NONE = "GET /healthz, GET /readyz, GET /login, POST /login, POST /logout"
+_NONE = "GET /healthz, GET /readyz, GET /login, POST /login, POST /logout, GET /static/*"
 _READ = """
+    GET /,
     GET /docs, GET /metrics, GET /regtools, GET /datasets, GET /installed, POST /help,
     GET /api/v1/openapi.json, GET /api/v1/events, GET /api/v1/alarms, GET /api/v1/approvals,
     GET /api/v1/tools, GET /api/v1/tools/*,
