@@ -20,10 +20,12 @@ from mao.run import Run, RunState
 from mao.values import now
 from observatory.past import HABITS, HOSTED, Past
 from observatory.picture import coast
-from support import ServedNode, bare, commit, git
+from support import ServedNode, bare, git
+from support import commit as committed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from mao.registry import Edit
 
@@ -106,7 +108,7 @@ def _make_remotes(remotes: Path) -> dict[str, str]:
         files: dict[str, str | bytes] = {path.name: path.read_bytes() for path in sorted(tool.iterdir())}
         if tool.name == "weather-stations":
             files["map.png"] = coast()
-        commits[tool.name] = commit(remotes / f"{tool.name}.git", files, "Begin")
+        commits[tool.name] = committed(remotes / f"{tool.name}.git", files, "Begin")
         bare(remotes / f"{tool.name}-data.git")
     git("tag", "v1.4", cwd=remotes / f"{NOT_INSTALLED}.git")
     return commits
@@ -141,24 +143,13 @@ def _remember(home: Path, past: Past) -> None:
             text = _FAILED_LOG if run.state is RunState.FAILED else _LOG
             (directory / "log").write_bytes(text % {b"tool": run.tool.encode(), b"command": run.command.encode()})
         for habit in HABITS:
-            newest = max((run for run in past.runs if run.dataset == habit.dataset and _is_published(run)), key=_ended)
-            told: dict[str, object] = {
-                "head": newest.publication and newest.publication.commit,
-                "updated_at": newest.ended_at,
-            }
-            agreeing.written(node, partial(_head, habit.dataset, told))
+            newest = past.newest(habit.dataset)
+            commit = newest.publication.commit if newest.publication else None
+            agreeing.written(node, partial(_head, habit.dataset, commit, newest.ended_at))
 
 
-def _head(dataset: str, told: dict[str, object], look: agreeing.Look) -> list[Edit]:
-    return [head_edit(look, dataset, **told)]
-
-
-def _is_published(run: Run) -> bool:
-    return run.state is RunState.SUCCEEDED
-
-
-def _ended(run: Run) -> str:
-    return run.id
+def _head(dataset: str, commit: str | None, at: datetime | None, look: agreeing.Look) -> list[Edit]:
+    return [head_edit(look, dataset, head=commit, updated_at=at)]
 
 
 def _run(found: Observatory) -> None:
@@ -181,8 +172,8 @@ def _move_on(node: ServedNode, remotes: Path) -> None:
     tool = remotes / "air-quality.git"
     definition = (tool / "mao.yaml").read_text().replace("Timeout: 10 min", "Timeout: 20 min")
     script = (tool / "collect.py").read_text().replace("in 84 ms", "in 84 ms, over TLS 1.3")
-    commit(tool, {"mao.yaml": definition, "collect.py": script}, "Give slow stations more time")
-    commit(remotes / f"{NOT_INSTALLED}.git", {"list.sh": "exit 0\n"}, "Move")
+    committed(tool, {"mao.yaml": definition, "collect.py": script}, "Give slow stations more time")
+    committed(remotes / f"{NOT_INSTALLED}.git", {"list.sh": "exit 0\n"}, "Move")
     git("tag", "--force", "v1.4", cwd=remotes / f"{NOT_INSTALLED}.git")
     node.api("POST", "/installations", {"tool": NOT_INSTALLED}, status=409)
 

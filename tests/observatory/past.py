@@ -236,7 +236,12 @@ class Past:
         for habit in HABITS:
             runs = [run for run in self.runs if run.tool == habit.tool and run.state is RunState.SUCCEEDED]
             commits |= _committed(remotes / f"{habit.dataset}.git", sorted(runs, key=lambda run: run.id))
-        self.runs = [run.with_publication(commit=commits[run.id]) if run.id in commits else run for run in self.runs]
+        done = [run.with_publication(commit=commits[run.id]) if run.id in commits else run for run in self.runs]
+        self.runs = sorted(done, key=lambda run: run.id)
+
+    def newest(self, dataset: str) -> Run:
+        """The last run that was published to a dataset."""
+        return [run for run in self.runs if run.dataset == dataset and run.state is RunState.SUCCEEDED][-1]
 
 
 _REASONS = {
