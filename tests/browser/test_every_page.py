@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from observatory import Observatory
 
-RULES = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+RULES: dict[str, object] = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 """Those of axe that are on by themselves, and the size of what is to be hit, which WCAG 2.2 AA asks for."""
-OF_COLOURS = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
+OF_COLOURS: dict[str, object] = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
 """Those that may find something else in the other scheme."""
 MOST_BYTES = 100_000
 MOST_REQUESTS = 10
