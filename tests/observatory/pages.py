@@ -13,7 +13,7 @@ PAGES = {
     "register": "/view/tools/register",
     "tool": "/view/tools/air-quality",
     "tool-with-alarm": "/view/tools/container-tags",
-    "update": "/view/tools/air-quality/update",
+    "update": "/view/tools/air-quality/update?text=true",
     "runs": "/view/runs",
     "run": "/view/runs/{chart}",
     "run-going-on": "/view/runs/{long}",
