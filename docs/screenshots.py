@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browsing import CHROMIUM, chromium, is_still, signed_in
 from observatory import HOSTED, observatory
 from observatory.pages import path_of
+from small_png import small_png
 from support import commit
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def take(browser: Browser, found: Observatory, name: str, scheme: str) -> None:
     is_still(page)
     if picture.before:
         picture.before(page)
-    page.screenshot(path=IMAGES / f"{name}-{scheme}.png")
+    taken = page.screenshot()
+    page.goto("about:blank")
+    (IMAGES / f"{name}-{scheme}.png").write_bytes(small_png(page, taken))
     context.close()
 
 
