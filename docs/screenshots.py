@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from small_png import small_png
+
 from browsing import CHROMIUM, chromium, is_still, signed_in
 from observatory import HOSTED, observatory
 from observatory.pages import path_of
-from small_png import small_png
 from support import commit
 
 if TYPE_CHECKING:
