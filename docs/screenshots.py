@@ -25,7 +25,7 @@ from support import commit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
     from observatory import Observatory
 
@@ -100,33 +100,36 @@ def main(names: list[str]) -> int:
         place = Path(directory)
         commit(place / "remotes" / "noise-levels.git", {"mao.yaml": FAULTY, "measure.py": ""})
         with observatory(place) as found, chromium() as browser:
-            for name in names or PICTURES:
-                for scheme in ("light", "dark"):
-                    take(browser, found, name, scheme)
+            token = found.node.token("admin", name="ada")
+            for scheme in ("light", "dark"):
+                context, _ = signed_in(
+                    browser,
+                    found.node,
+                    token=token,
+                    color_scheme=scheme,
+                    timezone_id="Europe/Madrid",
+                    reduced_motion="reduce",
+                )
+                for name in names or PICTURES:
+                    path = IMAGES / f"{name}-{scheme}.png"
+                    path.write_bytes(taken(context.new_page(), found, PICTURES[name]))
+                context.close()
     return check()
 
 
-def take(browser: Browser, found: Observatory, name: str, scheme: str) -> None:
-    """Write one picture."""
-    picture = PICTURES[name]
+def taken(page: Page, found: Observatory, picture: Picture) -> bytes:
+    """A picture of a page, as PNG."""
     width, height = picture.size
-    context, _ = signed_in(
-        browser,
-        found.node,
-        color_scheme=scheme,
-        viewport={"width": width, "height": height},
-        timezone_id="Europe/Madrid",
-        reduced_motion="reduce",
-    )
-    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
     page.goto(path_of(found, picture.page))
     is_still(page)
     if picture.before:
         picture.before(page)
-    taken = page.screenshot()
+    shot = page.screenshot()
     page.goto("about:blank")
-    (IMAGES / f"{name}-{scheme}.png").write_bytes(small_png(page, taken))
-    context.close()
+    small = small_png(page, shot)
+    page.close()
+    return small
 
 
 def check() -> int:

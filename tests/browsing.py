@@ -28,9 +28,17 @@ def chromium() -> Iterator[Browser]:
 
 
 def signed_in(
-    browser: Browser, node: ServedNode, scope: str = "admin", **settings: Any
+    browser: Browser, node: ServedNode, scope: str = "admin", token: str | None = None, **settings: Any
 ) -> tuple[BrowserContext, list[str]]:
-    """A browser in which somebody has signed in at a node, and the list of what its pages will complain of."""
+    """A browser in which somebody has signed in at a node, and the list of what its pages will complain of.
+
+    Args:
+        browser: in which it is.
+        node: at which.
+        scope: of the new token that is signed in with.
+        token: that is signed in with instead.
+        settings: of the browser, as Playwright takes them.
+    """
     context = browser.new_context(base_url=f"http://127.0.0.1:{node.port}", **settings)
     complaints: list[str] = []
     context.set_default_timeout(20_000)
@@ -38,7 +46,7 @@ def signed_in(
     context.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
     page = context.new_page()
     page.goto("/login")
-    page.get_by_label("Token").fill(node.token(scope))
+    page.get_by_label("Token").fill(token or node.token(scope))
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/")
     page.close()

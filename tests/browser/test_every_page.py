@@ -125,6 +125,7 @@ def test_a_page_is_light_and_still_and_for_everybody(
     assert traffic.bytes < MOST_BYTES
     shifts = page.evaluate("shifted")
     assert sum(shift[0] for shift in shifts) < MOST_SHIFT, shifts
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= DESK["width"]
     assert violations(page, RULES) == []
     page.emulate_media(color_scheme="dark")
     assert violations(page, OF_COLOURS) == []
@@ -193,6 +194,8 @@ SAID = {
     "dataset-with-chart": "pm25",
     "dataset-with-picture": "maps/",
     "nodes": "north",
+    "health": "git",
+    "cluster": "north",
     "api": "/api/v1/runs",
 }
 """What is to be read on each page."""

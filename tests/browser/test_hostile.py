@@ -113,6 +113,7 @@ def foul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedNode,
         "datasets": "/view/datasets",
         "dataset": "/view/datasets/foul-data",
         "nodes": "/view/nodes",
+        "health": "/view/nodes/health",
         "problem": "/view/runs/%3Cscript%3Edocument.title='pwned'%3C%2Fscript%3E",
     }
     yield node, pages
@@ -135,7 +136,7 @@ def watched(browser: Browser, foul: tuple[ServedNode, dict[str, str]]) -> Iterat
 
 PAGES = (
     *("overview", "tools", "found", "tool", "update", "runs", "run", "other-run", "schedules", "schedule"),
-    *("new-schedule", "datasets", "dataset", "nodes", "problem"),
+    *("new-schedule", "datasets", "dataset", "nodes", "health", "problem"),
 )
 
 

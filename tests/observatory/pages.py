@@ -26,6 +26,8 @@ PAGES = {
     "dataset-with-chart": "/view/datasets/air-quality-data",
     "dataset-with-picture": "/view/datasets/weather-stations-data",
     "nodes": "/view/nodes",
+    "health": "/view/nodes/health",
+    "cluster": "/view/nodes/cluster",
     "api": "/docs",
 }
 
