@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,7 +31,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Gives a browser in which somebody has signed in at a node; what a page complains of fails the test at its end."""
     opened: list[tuple[BrowserContext, list[str]]] = []
 
-    def visited(node: ServedNode, scope: str = "admin", **settings: object) -> BrowserContext:
+    def visited(node: ServedNode, scope: str = "admin", **settings: Any) -> BrowserContext:
         opened.append(signed_in(browser, node, scope, **settings))
         return opened[-1][0]
 

@@ -1,4 +1,4 @@
-"""What a person does at a node from its first tool on, all of it in the browser, while the node is killed in between."""
+"""What a person does at a node from its first tool on, all of it in a browser; in between the node is killed."""
 
 from __future__ import annotations
 
