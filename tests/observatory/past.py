@@ -155,17 +155,15 @@ class Past:
             return Outcome.MISSED
         if (days == 23 and hour == 17) or self._chance.random() < 0.01:
             return Outcome.RAN_LATE
-        unusual = {
-            ("weather-stations", True): (range(32, 39), Outcome.PAUSED),
-            ("package-census", True): (range(12), Outcome.PAUSED),
-            ("dns-latency", True): (range(48, 50), Outcome.TOOL_MISSING),
-            ("weather-stations", hour < 6): (range(15, 16), Outcome.SKIPPED_LATE),
-            ("air-quality", hour in {3, 4}): (range(40, 42), Outcome.SKIPPED_OVERLAP),
-            ("air-quality", hour == 8): (range(4, 5), Outcome.CANCELLED),
-        }
-        found = [
-            outcome for (name, is_so), (when, outcome) in unusual.items() if name == tool and is_so and days in when
-        ]
+        unusual = (
+            ("weather-stations", True, range(32, 39), Outcome.PAUSED),
+            ("weather-stations", hour < 6, range(15, 16), Outcome.SKIPPED_LATE),
+            ("package-census", True, range(12), Outcome.PAUSED),
+            ("dns-latency", True, range(48, 50), Outcome.TOOL_MISSING),
+            ("air-quality", hour in {3, 4}, range(40, 42), Outcome.SKIPPED_OVERLAP),
+            ("air-quality", hour == 8, range(4, 5), Outcome.CANCELLED),
+        )
+        found = [outcome for name, is_so, when, outcome in unusual if name == tool and is_so and days in when]
         return found[0] if found else Outcome.RAN
 
     def _run(self, habit: Habit, schedule: Schedule, slot: Slot) -> Run:
