@@ -194,7 +194,7 @@ SAID = {
     "dataset-with-chart": "pm25",
     "dataset-with-picture": "maps/",
     "nodes": "north",
-    "health": "git",
+    "health": "executor",
     "cluster": "north",
     "api": "/api/v1/runs",
 }

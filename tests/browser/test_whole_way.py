@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from support import commit, tool_files
+from support import EVERY_SECOND, commit, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,27 @@ def _cancel(page: Page, node: ServedNode) -> None:
 
 def _schedule(page: Page, gate: Path) -> None:
     """A rule is shown as what it means before it is added, and its slots appear by themselves."""
+    page.get_by_role("link", name="counter", exact=True).first.click()
+    page.get_by_role("link", name="Have it run by a schedule").click()
+    page.get_by_label("A1").fill("1")
+    page.get_by_label("A2").fill(str(gate))
+    page.get_by_label("Rule").fill("0 0 30 2 *")
+    page.get_by_text("never due").wait_for()
+    page.get_by_label("Rule").fill(EVERY_SECOND)
+    page.locator(".preview").get_by_role("listitem").first.wait_for()
+    page.get_by_role("button", name="Add it").click()
+
+    page.wait_for_url(re.compile("/view/schedules/[0-9a-f-]{36}$"))
+    page.get_by_role("region", name="Ledger").get_by_text("ran", exact=True).first.wait_for()
+    page.get_by_label("Why").fill("enough")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
 
 
 def _clone(page: Page) -> None:
     """What is published can be cloned."""
+    page.get_by_role("link", name="Datasets", exact=True).click()
+    page.get_by_role("link", name="counter-data", exact=True).click()
+    page.get_by_text("counted").first.wait_for()
+    page.get_by_role("button", name="Clone").click()
+    page.get_by_text("ready", exact=True).wait_for()

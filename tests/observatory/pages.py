@@ -21,7 +21,7 @@ PAGES = {
     "run-unpublished": "/view/runs/{unpublished}",
     "schedules": "/view/schedules",
     "schedule": "/view/schedules/{air-quality}",
-    "new-schedule": "/view/schedules/new?tool=air-quality",
+    "new-schedule": "/view/schedules/new?of=air-quality/Collect",
     "datasets": "/view/datasets",
     "dataset-with-chart": "/view/datasets/air-quality-data",
     "dataset-with-picture": "/view/datasets/weather-stations-data",
