@@ -116,7 +116,7 @@ def _schedule(page: Page, gate: Path) -> None:
     page.get_by_role("button", name="Add it").click()
 
     page.wait_for_url(re.compile("/view/schedules/[0-9a-f-]{36}$"))
-    page.get_by_role("region", name="Ledger").get_by_text("ran", exact=True).first.wait_for()
+    page.get_by_role("cell", name="ran", exact=True).first.wait_for()
     page.get_by_label("Why").fill("enough")
     page.get_by_role("button", name="Pause").click()
     page.get_by_role("button", name="Resume").wait_for()
