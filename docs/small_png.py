@@ -19,18 +19,22 @@ _INDEXED = """async (encoded) => {
   const counts = new Map();
   for (const pixel of pixels) counts.set(pixel, (counts.get(pixel) ?? 0) + 1);
   const parts = (pixel) => [pixel & 255, pixel >> 8 & 255, pixel >> 16 & 255];
-  const colours = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a));
-  const palette = colours.slice(0, 256).map(parts);
   const far = (a, b) => (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2;
-  const places = new Map(colours.map((pixel, place) => {
-    if (place < 256) return [pixel, place];
-    const all = palette.map((colour) => far(colour, parts(pixel)));
-    return [pixel, all.indexOf(Math.min(...all))];
-  }));
+  const colours = [...counts].map(([pixel, count]) => ({ pixel, count, parts: parts(pixel), off: Infinity, place: 0 }));
+  const palette = [];
+  while (palette.length < 256) { // the colour next that is missed most: one that is common, or unlike all others
+    const next = colours.reduce((a, b) => (b.off ** 2 * b.count > a.off ** 2 * a.count ? b : a));
+    for (const colour of colours) {
+      const off = far(colour.parts, next.parts);
+      if (off < colour.off) Object.assign(colour, { off, place: palette.length });
+    }
+    palette.push(next.parts);
+  }
+  const places = new Map(colours.map((colour) => [colour.pixel, colour.place]));
   const text = Array.from(pixels, (pixel) => String.fromCharCode(places.get(pixel)));
   return [bitmap.width, palette.flat(), btoa(text.join(""))];
 }"""
-"""The width of a picture, its commonest colours, and for each of its pixels the nearest of them."""
+"""The width of a picture, its most telling colours, and for each of its pixels the nearest of them."""
 
 
 def small_png(page: Page, picture: bytes) -> bytes:

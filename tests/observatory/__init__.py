@@ -51,7 +51,8 @@ _LOG = b"""\
 \x1b[32mok\x1b[0m   written
 """
 _FAILED_LOG = b"""\
-%(tool)s asks \x1b[36m192.0.2.54\x1b[0m 5 times for each of 8 names
+\x1b[1m%(tool)s\x1b[0m %(command)s
+\x1b[32mok\x1b[0m   connected to \x1b[36m192.0.2.54\x1b[0m
 \x1b[32mok\x1b[0m   archive.example.org    12.4 ms
 \x1b[32mok\x1b[0m   census.example.org      9.8 ms
 \x1b[33mslow\x1b[0m data.example.org      731.0 ms
@@ -92,7 +93,7 @@ def observatory(place: Path, **settings: str) -> Iterator[Observatory]:
         found.node.stop()
         _remember(found.node.home, past)
         found.schedules = {tool: schedule.id for tool, schedule in past.schedules.items()}
-        found.runs = {run.state.value: run.id for run in odd}
+        found.runs = {run.state.value: run.id for run in reversed(odd)}
         found.node.start()
         _run(found)
         _move_on(found.node, place / "remotes")

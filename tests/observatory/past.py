@@ -44,7 +44,7 @@ class Habit:
 
     tool: str
     command: str
-    arguments: dict[str, str | None]
+    arguments: dict[str, str]
     cron: str
     path: str
     takes: float
@@ -58,7 +58,7 @@ HABITS = (
     Habit(
         "air-quality",
         "Collect",
-        {"Station": "harbour", "Hours": "24", "Corrected": "true", "Since": None},
+        {"Station": "harbour", "Hours": "24", "Corrected": "true"},
         "{} * * * *",
         "%Y/%Y-%m-%d/harbour-%H%M%S.csv",
         4,
@@ -71,14 +71,12 @@ HABITS = (
         "probe-%Y%m%dT%H%M%S.csv",
         95,
     ),
-    Habit(
-        "exchange-rates", "Fetch", {"Base": "EUR", "API key": None}, "{} 17 * * 1-5", "rates-%Y-%m-%d-%H%M%S.json", 2
-    ),
+    Habit("exchange-rates", "Fetch", {"Base": "EUR"}, "{} 17 * * 1-5", "rates-%Y-%m-%d-%H%M%S.json", 2),
     Habit("weather-stations", "Observe", {"Pause": "0"}, "{} */3 * * *", "maps/%Y%m%dT%H%M%S.png", 40),
     Habit(
         "package-census",
         "Count",
-        {"Registry": "pypi", "Sample": "1000", "List": None},
+        {"Registry": "pypi", "Sample": "1000"},
         "{} 4 * * 1",
         "pypi-%Y-%m-%d.csv",
         2900,
@@ -112,7 +110,7 @@ class Past:
             id=self.id_at(begun),
             tool=habit.tool,
             command=habit.command,
-            arguments={name: text for name, text in habit.arguments.items() if text is not None},
+            arguments=dict(habit.arguments),
             cron=habit.cron.format((self._present.minute + 25) % 60),
             timezone="Europe/Madrid",
             publish=True,
@@ -183,7 +181,7 @@ class Past:
             tool=habit.tool,
             tool_commit=self._commits[habit.tool],
             command=habit.command,
-            arguments=habit.arguments,
+            arguments=dict(habit.arguments),
             dataset=habit.dataset,
             node=self._name,
             publish=True,
