@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LENGTH = timedelta(days=61)
 HOSTED = "https://git.example.org/observatory/"
 _HOUR = timedelta(hours=1)
-_FAILS = 0.001
-"""The share of runs that fail for no reason that is known here."""
+_FAILS, _LATE = 0.001, 0.01
+"""The shares of runs that fail, and that start late, for no reason that is known here."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,6 @@ class Past:
         """Days on which something was the matter: with the node, a schedule, or a tool."""
         if days == 9 or (days == 23 and 10 <= hour < 17):
             return Outcome.MISSED
-        if (days == 23 and hour == 17) or self._chance.random() < 0.01:
-            return Outcome.RAN_LATE
         unusual = (
             ("weather-stations", True, range(32, 39), Outcome.PAUSED),
             ("weather-stations", hour < 6, range(15, 16), Outcome.SKIPPED_LATE),
@@ -162,7 +160,10 @@ class Past:
             ("air-quality", hour == 8, range(4, 5), Outcome.CANCELLED),
         )
         found = [outcome for name, is_so, when, outcome in unusual if name == tool and is_so and days in when]
-        return found[0] if found else Outcome.RAN
+        if found:
+            return found[0]
+        is_late = (days == 23 and hour == 17) or self._chance.random() < _LATE
+        return Outcome.RAN_LATE if is_late else Outcome.RAN
 
     def _run(self, habit: Habit, schedule: Schedule, slot: Slot) -> Run:
         days = (self._present - slot.planned).days
