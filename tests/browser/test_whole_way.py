@@ -23,7 +23,7 @@ COUNT = """\
 set -eu
 for number in $(seq 1 "$1"); do
   printf '\\033[32m%s\\033[0m of %s\\n' "$number" "$1"
-  until [ -e "$2.$number" ]; do sleep 0.02; done
+  until [ -e "$2.$number" ]; do sleep 0.02; [ "$SECONDS" -lt 120 ]; done
 done
 echo "time,counted" > "$MAO_DATA_DIR/$MAO_RUN_ID.csv"
 echo "2026-01-01T00:00:00Z,$1" >> "$MAO_DATA_DIR/$MAO_RUN_ID.csv"
