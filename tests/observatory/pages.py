@@ -28,7 +28,6 @@ PAGES = {
     "nodes": "/view/nodes",
     "health": "/view/nodes/health",
     "cluster": "/view/nodes/cluster",
-    "api": "/docs",
 }
 
 
