@@ -41,6 +41,22 @@ def check_source(node: LocalNode, tool: str, url: str, ref: str) -> None:
         )
 
 
+def check_places(node: LocalNode, tool: str, url: str, ref: str, definition: Definition) -> None:
+    """See that `tool` may come from where it is, and its data go where it would: that no approval changes.
+
+    Raises:
+        PolicyRefused: with the setting that decides.
+    """
+    check_source(node, tool, url, ref)
+    remote = definition.data.repo.remote
+    if not allows(node.config["policy.data_remotes"], remote):
+        raise _refused(
+            node,
+            "policy.data_remotes",
+            f"The data of '{tool}' would go to {remote}, which is none of the remotes that this node publishes to.",
+        )
+
+
 def check(node: LocalNode, tool: str, attempt: Attempt, installed: str | None) -> None:
     """See that `tool` may be installed as `attempt` would, in place of the commit `installed`.
 
@@ -51,14 +67,7 @@ def check(node: LocalNode, tool: str, attempt: Attempt, installed: str | None) -
         PolicyRefused: with the setting that decides.
         NotApproved: with the command that approves it.
     """
-    check_source(node, tool, attempt.url, attempt.ref)
-    remote = attempt.definition.data.repo.remote
-    if not allows(node.config["policy.data_remotes"], remote):
-        raise _refused(
-            node,
-            "policy.data_remotes",
-            f"The data of '{tool}' would go to {remote}, which is none of the remotes that this node publishes to.",
-        )
+    check_places(node, tool, attempt.url, attempt.ref, attempt.definition)
     if find_approval(node, tool, attempt.commit) is None:
         _check_unapproved(node, tool, attempt.commit, installed)
 
