@@ -33,7 +33,7 @@ from mao.web import (
 from mao.web.access import Changes
 from mao.web.auditing import Audit
 from mao.web.guard import Guard
-from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tools
+from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tool_forms, tool_updates, tools
 from mao.web.page.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ _PARTS = (
     assets,
     overview,
     tools,
+    tool_forms,
+    tool_updates,
     output,
     runs,
     schedules,

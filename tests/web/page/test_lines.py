@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from mao.web.page.lines import Lines
 
 ADDRESS = "http://127.0.0.1:8080"
-HOSTILE = ["-rf", "--", "--no-publish", "'; reboot #", '"$(reboot)`x`', "a\nb", "<script>", "\u202etxt", "*", "~", " ", "ä"]
+HOSTILE = [
+    "-rf",
+    "--",
+    "--no-publish",
+    "'; reboot #",
+    '"$(reboot)`x`',
+    "a\nb",
+    "<script>",
+    "\u202etxt",
+    "*",
+    "~",
+    " ",
+    "ä",
+]
 
 
 def command(*arguments: dict[str, Any], name: str = "Write") -> Command:
@@ -62,7 +75,7 @@ def test_the_lines_say_what_the_form_says() -> None:
     assert made_lines.cli == "mao tool run probe Write -- 'Zugspitze 2' 3"
     assert made_lines.curl == (
         f"curl -sS -X POST {ADDRESS}/api/v1/runs"
-        ' -H "Authorization: Bearer $MAO_TOKEN" -H \'Content-Type: application/json\''
+        " -H \"Authorization: Bearer $MAO_TOKEN\" -H 'Content-Type: application/json'"
         ' -d \'{"tool": "probe", "command": "Write", "arguments": {"Station": "Zugspitze 2", "Days": "3"}}\''
     )
     assert made_lines.faults == ()

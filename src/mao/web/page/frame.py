@@ -19,6 +19,7 @@ from mao.caller import Caller, Right
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.page.assets import asset_url, compressed
+from mao.web.page.links import commit_url
 from mao.wording import count, seconds, size
 
 if TYPE_CHECKING:
@@ -105,7 +106,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"asset": asset_url, "sections": SECTIONS, "version": __version__, "Right": Right}
+    environment.globals |= {
+        "asset": asset_url,
+        "sections": SECTIONS,
+        "version": __version__,
+        "Right": Right,
+        "commit_url": commit_url,
+    }
     environment.filters |= {
         "moment": moment,
         "age": age,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mao.arguments import ArgumentType
 from mao.errors import BadArguments
@@ -20,8 +19,7 @@ _OPEN = "@keyring:NAME"
 """In place of a secret to which there is no reference yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """What starts a run elsewhere just as the form does here."""
 
     cli: str | None
@@ -51,7 +49,9 @@ def lines(tool: str, command: Command, given: Sequence[str], *, publish: bool, a
         faults = tuple(fault["message"] for fault in error.faults)
     opened = texts | {argument.name: _open(argument) for argument in command.arguments if _is_open(argument, texts)}
     texts = {argument.name: opened[argument.name] for argument in command.arguments if argument.name in opened}
-    return Lines(_cli(tool, command, texts, publish=publish), _curl(address, tool, command, texts, publish=publish), faults)
+    return Lines(
+        _cli(tool, command, texts, publish=publish), _curl(address, tool, command, texts, publish=publish), faults
+    )
 
 
 def _is_open(argument: Argument, texts: Mapping[str, str]) -> bool:
@@ -68,7 +68,9 @@ def _open(argument: Argument) -> str:
 def _cli(tool: str, command: Command, texts: Mapping[str, str], *, publish: bool) -> str | None:
     words = ["mao", "tool", "run"] + ([] if publish else ["--no-publish"])
     ordered = _ordered(command, texts)
-    named = [] if ordered is not None else [word for name, text in texts.items() for word in ("--arg", f"{name}={text}")]
+    named = (
+        [] if ordered is not None else [word for name, text in texts.items() for word in ("--arg", f"{name}={text}")]
+    )
     if ordered is None and any("=" in name for name in texts):
         return None
     if command.name.startswith("-"):  # what looks like an option follows the end of them
@@ -98,5 +100,5 @@ def _curl(address: str, tool: str, command: Command, texts: Mapping[str, str], *
         text = json.dumps(body)
     words = ["curl", "-sS", "-X", "POST", f"{address.rstrip('/')}/api/v1/runs"]
     # The shell is to put the token in, so this one word has quotation marks of its own.
-    token = '-H "Authorization: Bearer $MAO_TOKEN"'
-    return f"{shlex.join(words)} {token} {shlex.join(['-H', 'Content-Type: application/json', '-d', text])}"
+    header = '-H "Authorization: Bearer $MAO_TOKEN"'
+    return f"{shlex.join(words)} {header} {shlex.join(['-H', 'Content-Type: application/json', '-d', text])}"

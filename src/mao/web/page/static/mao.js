@@ -121,7 +121,7 @@
       const value = valueOf(field);
       if (value === "" && field.dataset.empty === undefined) continue;
       if (field.dataset.key === undefined) body[field.name] = value;
-      else (body[field.name] ||= {})[field.dataset.key] = value;
+      else (body[field.name] ||= Object.create(null))[field.dataset.key] = value;
     }
     return body;
   }
@@ -196,6 +196,20 @@
       button.textContent = "press Ctrl-C";
     }
     setTimeout(() => { button.textContent = "copy"; }, 2000);
+  });
+
+  // -- what is searched for, as one types: the address is that of what is found
+
+  let typed = null;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-filter]");
+    if (!form) return;
+    clearTimeout(typed);
+    typed = setTimeout(() => {
+      const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value)).toString();
+      history.replaceState(null, "", location.pathname + (asked ? `?${asked}` : ""));
+      renew();
+    }, 200);
   });
 
   // -- the beginning
