@@ -98,7 +98,11 @@ def _curl(address: str, tool: str, command: Command, texts: Mapping[str, str], *
     text = json.dumps(body, ensure_ascii=False)
     if not text.isprintable():  # what would turn the line around, or cannot be seen, is escaped
         text = json.dumps(body)
-    words = ["curl", "-sS", "-X", "POST", f"{address.rstrip('/')}/api/v1/runs"]
-    # The shell is to put the token in, so this one word has quotation marks of its own.
-    header = '-H "Authorization: Bearer $MAO_TOKEN"'
-    return f"{shlex.join(words)} {header} {shlex.join(['-H', 'Content-Type: application/json', '-d', text])}"
+    return " \\\n  ".join(
+        [
+            f"curl -sS -X POST {shlex.quote(address.rstrip('/') + '/api/v1/runs')}",
+            '-H "Authorization: Bearer $MAO_TOKEN"',  # the shell is to put it in
+            "-H 'Content-Type: application/json'",
+            f"-d {shlex.quote(text)}",
+        ]
+    )

@@ -132,7 +132,7 @@
     for (const error of problem.errors || []) {
       const item = document.createElement("li");
       const place = error.line ? `line ${error.line}${error.column ? `, column ${error.column}` : ""}: ` : "";
-      const meant = error.suggestion ? ` Did you mean '${error.suggestion}'?` : "";
+      const meant = error.suggestion ? ` (did you mean '${error.suggestion}'?)` : "";
       item.textContent = `${place}${error.message || JSON.stringify(error)}${meant}`;
       if (error.text) {
         const line = document.createElement("pre");
@@ -141,7 +141,8 @@
       }
       list.append(item);
     }
-    output.replaceChildren(problem.detail || "That did not work.", ...(list.childElementCount ? [list] : []));
+    const many = list.childElementCount > 0; // then the detail says no more than they do
+    output.replaceChildren(many ? `${problem.title}:` : problem.detail || "That did not work.", ...(many ? [list] : []));
     output.className = "problem";
   }
 
