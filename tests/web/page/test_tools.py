@@ -20,8 +20,8 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \u202egnp.e
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("tools")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tools")
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +77,18 @@ def test_tools_are_searched_without_scripts(node: Serving) -> None:
     assert nothing.links["Show all tools"] == "/view/tools"
 
 
-def test_a_long_list_comes_in_pages(tmp_path: Path, place: Path, node: Serving) -> None:
-    with serving(tmp_path / "home") as served:
-        served.api("POST", "/tools", {"url": str(place / "other")})
-        for number in range(120):
-            registered(served, f"tool-{number:03}")
-        seen: list[str] = []
-        path = "/view/tools?search=tool"
-        while path:
-            page = look(served, path)
-            seen += [name for name in page.links if re.fullmatch(r"tool-\d+|other", name)]
-            path = page.links.get("More tools", "")
-        assert seen == ["other", *(f"tool-{number:03}" for number in range(120))]
+def test_a_long_list_comes_in_pages(served: Serving, tmp_path: Path) -> None:
+    commit(tmp_path / "other", tool_files(bare(tmp_path / "other.git"), name="other"))
+    served.api("POST", "/tools", {"url": str(tmp_path / "other")})
+    for number in range(120):
+        registered(served, f"tool-{number:03}")
+    seen: list[str] = []
+    path = "/view/tools?search=tool"
+    while path:
+        page = look(served, path)
+        seen += [name for name in page.links if re.fullmatch(r"tool-\d+|other", name)]
+        path = page.links.get("More tools", "")
+    assert seen == ["other", *(f"tool-{number:03}" for number in range(120))]
 
 
 def test_registering_is_for_administrators(node: Serving) -> None:
