@@ -54,7 +54,7 @@ def test_a_tool_is_found_installed_while_one_looks_on_and_run(
     page.goto("/view/tools")
     page.get_by_label("Search").press_sequentially("prob")
     expect(page.get_by_role("link", name="other", exact=True)).to_have_count(0)
-    assert page.url.endswith("/view/tools?search=prob")
+    page.wait_for_url(re.compile(r"/view/tools\?search=prob$"))
     page.get_by_role("link", name="probe", exact=True).click()
 
     expect(page.get_by_label("A1")).to_be_disabled()
@@ -87,12 +87,15 @@ def test_an_update_is_installed_as_it_was_shown(
     page.get_by_label("A1").fill("written before")
     page.get_by_role("link", name="Look for an update").click()
     page.get_by_role("cell", name="Write.sh").wait_for()
-    commit(tmp_path / "probe", {"Write.sh": "echo later\n"})
+    later = commit(tmp_path / "probe", {"Write.sh": "echo later\n"})
     page.get_by_role("button", name=f"Install commit {new[:12]}").click()
 
     page.wait_for_url("**/view/tools/probe")
     expect(page.get_by_role("region", name="On this node").get_by_title(new)).to_be_visible()
     assert node.installed()["commit"] == new
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Register its newest commit").click()
+    expect(page.get_by_role("region", name="Registered").get_by_title(later)).to_be_visible()
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Remove").click()
     page.get_by_text("It is not installed here.").wait_for()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mao.catalogue import tool_key
+from mao.finding import nodes_with_tools
 from mao.registry import Edit
 from serving import Serving, serving
 from support import bare, commit, eventually, tool_files
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \u202egnp.exe " + "w" * 300
+
+REGISTERED = ["Register its newest commit", "Withdraw"]
+"""The buttons for what is registered."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def node(place: Path) -> Iterator[Serving]:
     with serving(place / "home") as served:
         served.install(place / "probe")
         served.api("POST", "/tools", {"url": str(place / "other")})
-        eventually(lambda: "1" in look(served, "/view/tools").words, "the node has told what it has")
+        eventually(lambda: nodes_with_tools(served.node), "the node has told the others what it has")
         yield served
 
 
@@ -52,7 +56,6 @@ def test_an_empty_list_says_what_to_do(served: Serving) -> None:
 
 
 def test_the_list_tells_what_is_installed_here_and_on_how_many_nodes(node: Serving) -> None:
-    eventually(lambda: node.node.mirror.get("/mao/v1/nodes/alpha"))
     page = look(node, "/view/tools")
     rows = [" ".join(row.text.split()) for row in page.all("tr")]
     short = node.installed()["commit"][:12]
@@ -130,8 +133,8 @@ def test_a_tool_is_shown_with_where_it_is_from_and_what_it_may_do(node: Serving)
 
 
 def test_buttons_are_there_for_those_who_may_press_them(node: Serving) -> None:
-    assert look(node, "/view/tools/probe").buttons == ["Remove", "Withdraw", "Run Write"]
-    assert look(node, "/view/tools/other").buttons == ["Install", "Withdraw", "Run Write"]
+    assert look(node, "/view/tools/probe").buttons == ["Remove", *REGISTERED, "Run Write"]
+    assert look(node, "/view/tools/other").buttons == ["Install", *REGISTERED, "Run Write"]
     assert look(node, "/view/tools/probe", token=node.token("run")).buttons == ["Run Write"]
     assert look(node, "/view/tools/probe", token=node.token("run", "probe")).buttons == ["Run Write"]
     for token in (node.token("read"), node.token("run", "other")):
@@ -199,7 +202,7 @@ def test_what_is_under_way_and_what_failed_is_told(served: Serving, tmp_path: Pa
     assert [" ".join(each.text.split()) for each in page.all("li", aria_current="step")] == [
         "installing run its installer"
     ]
-    assert page.buttons == ["End this attempt", "Withdraw", "Run Write"]
+    assert page.buttons == ["End this attempt", *REGISTERED, "Run Write"]
     assert "It is being installed; then this form starts runs." in page.words
 
     gate.touch()
@@ -224,13 +227,13 @@ def test_what_waits_for_an_approval_is_told_and_offered_to_administrators(tmp_pa
 
         served.api("POST", "/approvals", {"tool": "probe", "commit": first})
         page = look(served, "/view/tools/probe")
-        assert page.buttons[:3] == ["Install", "Withdraw", "Withdraw the approval"]
+        assert page.buttons[:4] == ["Install", *REGISTERED, "Withdraw the approval"]
         assert look(served, f"/view/tools/probe/update?commit={first}").buttons == [f"Install commit {first[:12]}"]
 
     with serving(tmp_path / "home", policy__remotes="https://example.org/**") as served:
         page = look(served, "/view/tools/probe")
         assert "none of the remotes that this node takes tools from" in page.words
-        assert page.buttons[0] == "Withdraw"
+        assert page.buttons[:2] == REGISTERED
 
 
 def test_what_is_installed_stays_in_sight_when_it_is_registered_no_more(served: Serving, tmp_path: Path) -> None:
@@ -241,3 +244,20 @@ def test_what_is_installed_stays_in_sight_when_it_is_registered_no_more(served: 
     page = look(served, "/view/tools/probe")
     assert "It is registered no more" in page.words
     assert page.buttons == ["Remove", "Run Write"]
+
+
+def test_what_another_node_registered_is_changed_as_administrator_only(served: Serving, tmp_path: Path) -> None:
+    commit(tmp_path / "other", tool_files(bare(tmp_path / "other.git"), name="other"))
+    served.api("POST", "/tools", {"url": str(tmp_path / "other")})
+    entry = served.node.mirror.get(tool_key("other"))
+    assert entry is not None
+    value = json.loads(entry.value) | {"registered_by": "beta"}
+    written = served.node.registry.write(Edit(entry.key, json.dumps(value).encode(), entry.revision))
+    served.node.mirror.catch_up(written)
+    page = look(served, "/view/tools/other")
+    assert [words for words in page.buttons if "as administrator" in words] == [
+        "Register its newest commit as administrator",
+        "Withdraw as administrator",
+    ]
+    sent = [each.attributes["data-send"] for each in page.all("form") if "data-send" in each.attributes]
+    assert {"POST /api/v1/tools?as_administrator=true", "DELETE /api/v1/tools/other?as_administrator=true"} < set(sent)

@@ -11,7 +11,7 @@ from fastapi import Query, Request, Response  # FastAPI reads the annotations
 from mao import finding
 from mao.alarm import AlarmKind, alarm_key
 from mao.approval import Approval
-from mao.catalogue import TOOLS, tool_in, tool_key
+from mao.catalogue import TOOLS, Tool, tool_key
 from mao.installation import Installation, Step
 from mao.updating import refusal_of
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
@@ -19,7 +19,6 @@ from mao.web.page.tool_forms import forms_of
 from mao.web.routing import root
 
 if TYPE_CHECKING:
-    from mao.catalogue import Tool
     from mao.local_node import LocalNode
     from mao.registry import Entry
 
@@ -92,15 +91,16 @@ def show(request: Request, view: Viewed, name: str, command: Annotated[str, Quer
     """All that is known of a tool, and forms for its commands."""
     node = view.node
     installation = node.store.installation(name)
-    tool = tool_in(node.mirror.get, name)
-    if installation is None and tool is None:
-        tool = finding.find_tool(node, name)  # says what is near
+    while (entry := node.mirror.get(tool_key(name))) is None and installation is None:
+        finding.find_tool(node, name)  # says what is near
+    tool = Tool.model_validate_json(entry.value) if entry else None
     name = tool.name if tool else installation.tool if installation else name
     return view.page(
         "tool.html",
         live=f"tool:{name} installation:{name} node approval alarm",
         name=name,
         tool=tool,
+        revision=entry.revision if entry else None,
         here=node.config.node,
         nodes=finding.nodes_with_tools(node).get(name.lower(), []),
         alarm=node.store.alarm(alarm_key(AlarmKind.TAG_MOVED, name)),

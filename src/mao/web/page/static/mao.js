@@ -158,7 +158,10 @@
     try {
       const answer = await fetch(path, {
         method, body,
-        headers: { "Content-Type": "application/json", "Idempotency-Key": keys.get(form), Accept: "application/json" },
+        headers: {
+          "Content-Type": "application/json", "Idempotency-Key": keys.get(form), Accept: "application/json",
+          ...(form.dataset.match ? { "If-Match": form.dataset.match } : {}),
+        },
       });
       const text = await answer.text();
       const value = text ? JSON.parse(text) : {};
