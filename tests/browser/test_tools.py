@@ -45,7 +45,8 @@ def test_a_tool_is_found_installed_while_one_looks_on_and_run(
     serve: Callable[..., ServedNode], visit: Visit, tmp_path: Path, remote: Path
 ) -> None:
     gate = tmp_path / "gate"
-    commit(tmp_path / "probe", tool_files(remote, installer=f"until [ -e {gate} ]; do sleep 0.02; done"))
+    files = tool_files(remote, installer=f"until [ -e {gate} ]; do sleep 0.02; done")
+    commit(tmp_path / "probe", files | {"mao.yaml": files["mao.yaml"].replace("A2,", "A2, Type: secret,")})
     commit(tmp_path / "other", tool_files(bare(tmp_path / "other.git"), name="other"))
     node = serve()
     for name in ("probe", "other"):
@@ -65,6 +66,13 @@ def test_a_tool_is_found_installed_while_one_looks_on_and_run(
 
     page.get_by_label("A1").fill("it's here")  # waits until it can be written to
     page.get_by_text("mao tool run probe Write -- 'it'\"'\"'s here'").wait_for()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_label("A2").fill("hunter2-hunter2")  # the secret itself stands in no address
+    page.get_by_text("must be a reference").wait_for()
+    assert "/view/tools/probe/lines?" in asked[-1]
+    assert not [url for url in asked if "hunter2" in url]
+    page.get_by_label("A2").fill("")
     node.run("Write")  # the page is made anew, and what was written stays
     page.get_by_label("Publish its data").uncheck()
     page.get_by_text("mao tool run --no-publish probe Write -- 'it'\"'\"'s here'").wait_for()

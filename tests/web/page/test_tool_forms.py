@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-ARGUMENTS = [
+ARGUMENTS: list[dict[str, Any]] = [
     {"Name": "Station", "Description": "Where", "Pattern": "[^#]+"},
     {"Name": "Days", "Type": "integer", "Default": 2},
     {"Name": "Factor", "Type": "number", "Required": False},
@@ -45,7 +45,7 @@ def definition(remote: Path, commands: list[dict[str, Any]], name: str = "probe"
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     place = tmp_path_factory.mktemp("forms")
-    commands = [{"Name": "Collect it", "Arguments": ARGUMENTS}, {"Name": "Check"}]
+    commands: list[dict[str, Any]] = [{"Name": "Collect it", "Arguments": ARGUMENTS}, {"Name": "Check"}]
     commit(place / "probe", definition(bare(place / "data.git"), commands))
     with serving(place / "home") as served:
         served.install(place / "probe")
@@ -129,7 +129,7 @@ def test_what_is_no_command_of_the_tool_has_no_lines(node: Serving) -> None:
 @pytest.mark.parametrize("publish", [True, False])
 @pytest.mark.parametrize("program", ["mao", "curl"])
 def test_each_line_starts_the_very_run_of_the_form(node: Serving, program: str, *, publish: bool) -> None:
-    names = [str(argument["Name"]) for argument in ARGUMENTS]
+    names = [argument["Name"] for argument in ARGUMENTS]
     body = {
         "tool": "probe",
         "command": "Collect it",

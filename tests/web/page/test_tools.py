@@ -60,8 +60,8 @@ def test_the_list_tells_what_is_installed_here_and_on_how_many_nodes(node: Servi
     rows = [" ".join(row.text.split()) for row in page.all("tr")]
     short = node.installed()["commit"][:12]
     assert rows[1:] == [
-        "other A tool for tests other-data not installed 0",
-        f"probe A tool for tests probe-data installed {short} 1",
+        "other not installed A tool for tests other-data 0",
+        f"probe installed {short} A tool for tests probe-data 1",
     ]
     assert page.links["probe"] == "/view/tools/probe"
     assert page.links["probe-data"] == "/view/datasets/probe-data"
@@ -261,3 +261,19 @@ def test_what_another_node_registered_is_changed_as_administrator_only(served: S
     ]
     sent = [each.attributes["data-send"] for each in page.all("form") if "data-send" in each.attributes]
     assert {"POST /api/v1/tools?as_administrator=true", "DELETE /api/v1/tools/other?as_administrator=true"} < set(sent)
+
+
+def test_an_update_that_is_held_up_is_told_beside_what_is_installed(tmp_path: Path) -> None:
+    commit(tmp_path / "probe", tool_files(bare(tmp_path / "data.git")))
+    with serving(tmp_path / "home", policy__approve="updates") as served:
+        installed = served.install(tmp_path / "probe")["commit"]
+        new = commit(tmp_path / "probe", {"more.txt": "x"})
+        etag = served.request("GET", "/api/v1/tools/probe").headers["etag"]
+        served.api("POST", "/tools", {"url": str(tmp_path / "probe")}, If_Match=etag)
+        page = look(served, "/view/tools/probe")
+        assert f"The registered commit {new[:12]} is held up. Nobody has approved commit {new}" in page.words
+        assert f"{installed[:12]} another one is registered: {new[:12]}" in page.words
+        assert page.buttons[0] == f"Approve commit {new[:12]}"
+        served.api("POST", "/approvals", {"tool": "probe", "commit": new})
+        page = look(served, "/view/tools/probe")
+        assert page.links["Compare with the registered commit"] == f"/view/tools/probe/update?commit={new}"

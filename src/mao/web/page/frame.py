@@ -62,6 +62,11 @@ class View:
         others = self.caller.tools is not None and (tool is None or tool.lower() not in self.caller.tools)
         return self.caller.right >= right and not others
 
+    @property
+    def registry_age(self) -> float | None:
+        """For how many seconds the registry has been out of reach; None if it is not."""
+        return None if self.node.mirror.in_touch() else self.node.mirror.age()
+
     def page(self, template: str, *, live: str = "", status: int = 200, **values: Any) -> Response:
         """The page made of `template`.
 
