@@ -7,9 +7,10 @@ import threading
 import time
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mao import __version__, config, inspecting
+from mao.alarm import Alarm
 from mao.attending import url_of
 from mao.catalogue import NODES, Node
 from mao.config import cluster_file
@@ -18,7 +19,7 @@ from mao.errors import RegistryUnavailable
 from mao.health import Finding, Health, Result
 from mao.inspecting import checked, look_at_executor, look_at_home
 from mao.registry import STALE
-from mao.run import PublicationState, RunState
+from mao.run import PublicationState, Run, RunState
 from mao.schedule import DAY, LASTING, PAST_ALL, Outcome, ScheduleState, slot_key
 from mao.values import Moment, Value, now
 from mao.wording import count, seconds
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 _KEPT = 10.0
 """Seconds for which a finding is told that took a program, a disk or the network to find."""
+_NEWEST = 200
+"""Runs that are looked at where it must be quick."""
 _SHOWN = 3
 """Alarms, and settings, that are named."""
 _TROUBLES = {
@@ -104,6 +107,8 @@ class Checkup:
         self._more = more
         self._begun: dict[str, tuple[Future[Finding], float]] = {}
         self._guard = threading.Lock()
+        self.latest: Health | None = None
+        """What was found when it was last asked for."""
 
     def health(self) -> Health:
         """What there is to be found now, within some seconds."""
@@ -112,7 +117,8 @@ class Checkup:
         wait(slow.values(), self._patience)
         found = {name: future.result() if future.done() else self._late(name) for name, future in slow.items()}
         findings = (*(found[name] for name in self._slow), *quick, *(found[name] for name in self._more))
-        return Health(node=self._node.config.node, version=__version__, findings=findings, checked_at=now())
+        self.latest = Health(node=self._node.config.node, version=__version__, findings=findings, checked_at=now())
+        return self.latest
 
     def _begin(self, name: str, check: Callable[[str], Finding]) -> Future[Finding]:
         with self._guard:
@@ -170,6 +176,29 @@ def blocked(node: LocalNode, limit: int = -1) -> list[str]:
     found = node.store.bodies("run", state=RunState.UNPUBLISHED, newest_first=True, limit=limit)
     # Of all that a run says, only its publication can be blocked; there may be thousands that merely wait.
     return [body for _, body in found if f'"state":"{PublicationState.BLOCKED}"' in body]
+
+
+class Waiting(NamedTuple):
+    """What waits for somebody of this node."""
+
+    alarms: list[Alarm]
+    runs: list[Run]
+    """Whose data the dataset, or its remote, refuses; newest first."""
+    commits: list[tuple[str, str]]
+    """To be approved, each with the name of its tool before it."""
+
+    @property
+    def total(self) -> int:
+        return len(self.alarms) + len(self.runs) + len(self.commits)
+
+
+def waiting(node: LocalNode) -> Waiting:
+    """What waits for somebody, looked for among the newest runs alone: there may be thousands."""
+    return Waiting(
+        [Alarm.model_validate_json(body) for _, body in node.store.bodies("alarm")],
+        [Run.model_validate_json(body) for body in blocked(node, _NEWEST)],
+        awaited(node),
+    )
 
 
 def _decisions(node: LocalNode, name: str) -> Finding:

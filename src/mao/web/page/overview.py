@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 
 from mao.catalogue import DATASETS, HEADS, NODES, Dataset, Node, dataset_in
+from mao.diagnosing import waiting
 from mao.run import Run, RunState
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
@@ -33,6 +34,7 @@ def show(view: Viewed) -> Response:
         live="run slot schedule dataset node installation alarm",
         nodes=[Node.model_validate_json(entry.value) for entry in entries],
         here=node.workspace.id(),
+        waiting=waiting(node).total,
         registry_age=None if node.mirror.in_touch() else node.mirror.age(),
         going_on=[run for run in node.store.live_runs() if run.state in {RunState.QUEUED, RunState.RUNNING}],
         publishing=node.store.counts("run").get(RunState.PUBLISHING, 0),
