@@ -61,8 +61,8 @@ async def list_nodes(node: access.Node, asked: Asked) -> Response:
     """Members of the cluster: a node that dies is gone when its lease ends."""
     after = NODES + asked.after if asked.after else ""
     entries = node.mirror.entries(NODES, after=after, limit=asked.size + 1)
-    seen = ((entry.key.removeprefix(NODES), seen(node, entry).model_dump_json()) for entry in entries)
-    return encoded(page(seen, asked.size), 200, **access.registry_age(node))
+    listed = ((entry.key.removeprefix(NODES), seen(node, entry).model_dump_json()) for entry in entries)
+    return encoded(page(listed, asked.size), 200, **access.registry_age(node))
 
 
 @router.get("/{name}", responses={200: {"model": SeenNode}})
