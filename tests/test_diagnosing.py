@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from mao import diagnosing, inspecting
+from mao import diagnosing, probing
 from mao.approving import approve
 from mao.building import advance
 from mao.catalogue import tool_key
@@ -29,7 +29,7 @@ def of(health: Health, check: str) -> Finding:
 def test_a_node_checks_its_machine_and_itself(node: LocalNode) -> None:
     health = Checkup(node, {"cluster": lambda name: Finding(name, Result.OK, "reached")}).health()
 
-    assert [finding.check for finding in health.findings] == [*inspecting.CHECKS, *diagnosing.CHECKS, "cluster"]
+    assert [finding.check for finding in health.findings] == [*probing.CHECKS, *diagnosing.CHECKS, "cluster"]
     assert of(health, "home").found.startswith(f"{node.config.home}, ")
     assert of(health, "executor").advice.endswith("runs.executor is 'process'.")
     assert of(health, "announced").found == "other nodes do not see this one", "it is open, and does not serve"

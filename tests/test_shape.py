@@ -47,7 +47,7 @@ TESTED_ELSEWHERE = {
     "cluster_settings.py": "test_clustering.py",
     "finding.py": "test_registering.py",
     "definition_terms.py": "test_definition.py",
-    "inspecting.py": "cli/test_doctor.py",
+    "probing.py": "cli/test_doctor.py",
     "health.py": "test_diagnosing.py",
     "definition_schema.py": "test_definition.py",
     "denials.py": "test_errors.py",

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from mao import __version__, config, inspecting
+from mao import __version__, config, probing
 from mao.alarm import Alarm
 from mao.attending import url_of
 from mao.catalogue import NODES, Node
@@ -17,7 +17,7 @@ from mao.config import cluster_file
 from mao.consenting import awaited
 from mao.errors import RegistryUnavailable
 from mao.health import Finding, Health, Result
-from mao.inspecting import checked, look_at_executor, look_at_home
+from mao.probing import checked, look_at_executor, look_at_home
 from mao.registry import STALE
 from mao.run import PublicationState, Run, RunState
 from mao.schedule import DAY, LASTING, PAST_ALL, Outcome, ScheduleState, slot_key
@@ -99,7 +99,7 @@ class Checkup:
     ) -> None:
         self._node, self._patience = node, patience
         self._slow: dict[str, Callable[[str], Finding]] = {
-            **{name: inspecting.CHECKS[name] for name in ("python", "git", "git-lfs", "sqlite")},
+            **{name: probing.CHECKS[name] for name in ("python", "git", "git-lfs", "sqlite")},
             "configuration": partial(_configuration, node),
             "home": lambda name: look_at_home(name, node.config.home),
             "executor": lambda name: look_at_executor(name, lambda: (node.executor.describe(), node.unconfined)),
@@ -144,7 +144,7 @@ def _find(future: Future[Finding], name: str, check: Callable[[str], Finding]) -
 
 def _configuration(node: LocalNode, name: str) -> Finding:
     """Whether the node would start with what is set now, and has what is set now."""
-    found = inspecting.CHECKS[name](name)
+    found = probing.CHECKS[name](name)
     present, running = config.load(), node.config
     by_itself = {"the command line", str(cluster_file(running.home))}
     changed = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mao import __version__, diagnosing, inspecting
+from mao import __version__, diagnosing, probing
 
 if TYPE_CHECKING:
     from serving import Serving
@@ -15,7 +15,7 @@ def test_a_node_tells_what_it_finds_of_itself_and_of_its_machine(served: Serving
     health: Any = reply.json
     assert (health["node"], health["version"]) == ("alpha", __version__)
     findings = {finding.pop("check"): finding for finding in health["findings"]}
-    assert [*findings] == [*inspecting.CHECKS, *diagnosing.CHECKS, "cluster"]
+    assert [*findings] == [*probing.CHECKS, *diagnosing.CHECKS, "cluster"]
     assert findings["announced"] == {
         "result": "ok",
         "found": "'alpha', without an address: other nodes cannot ask it",

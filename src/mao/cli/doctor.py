@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mao import __version__, inspecting
+from mao import __version__, probing
 from mao.cli.options import client_of, output_option
 from mao.errors import MaoError, NodeUnreachable, RouteNotFound
 from mao.health import Finding, Result
@@ -31,7 +31,7 @@ def doctor(context: click.Context, output: Output) -> None:
 
     Exits with 0 if nothing fails (warnings are none of that), and with 1 otherwise.
     """
-    findings = [inspecting.checked(name, check) for name, check in inspecting.CHECKS.items()]
+    findings = [probing.checked(name, check) for name, check in probing.CHECKS.items()]
     findings += _of_node()
     columns = {
         "CHECK": lambda f: f["check"],
@@ -61,7 +61,7 @@ def _of_node() -> Iterator[Finding]:
     else:
         yield Finding("node", Result.WARN, found, f"This is {__version__}: start the node again.")
     yield from _told(client)
-    yield inspecting.checked("cluster", _cluster)
+    yield probing.checked("cluster", _cluster)
 
 
 def _told(client: Client) -> Iterator[Finding]:
@@ -92,4 +92,4 @@ def _cluster(name: str) -> Finding:
 
         return asked_by_others(settings, url)
 
-    return inspecting.look_at_address(name, settings, ask)
+    return probing.look_at_address(name, settings, ask)

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from mao.diagnosing import Checkup
 from mao.health import Health  # noqa: TC001  # FastAPI reads the annotations
-from mao.inspecting import look_at_address
+from mao.probing import look_at_address
 from mao.web.access import patient
 from mao.web.relaying import asked_by_others
 from mao.web.routing import api

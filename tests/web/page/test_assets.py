@@ -11,7 +11,7 @@ import pytest
 
 from mao.web.page.assets import asset_url
 from serving import Serving, serving
-from web.page.looking import look
+from web.page.reading import look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from mao.caller import Caller, Right
 from mao.values import now
 from mao.web.page.frame import SECTIONS, View, age, moment
 from serving import Serving, serving
-from web.page.looking import HTML, look
+from web.page.reading import HTML, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

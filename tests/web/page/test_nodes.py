@@ -11,7 +11,7 @@ from mao.values import new_id, now
 from peering import Authority
 from serving import Serving, serving
 from support import commit, eventually, git
-from web.page.looking import look, signed_in, words
+from web.page.reading import look, signed_in, words
 from web.test_alarm_routes import raised
 
 if TYPE_CHECKING:

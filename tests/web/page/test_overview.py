@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 from support import bare, commit, eventually, tool_files
-from web.page.looking import look, words
+from web.page.reading import look, words
 from web.test_alarm_routes import raised
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from serving import Serving, serving
-from web.page.looking import HTML, look, words
+from web.page.reading import HTML, look, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
