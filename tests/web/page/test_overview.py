@@ -3,7 +3,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from support import bare, commit, eventually, tool_files
+from serving import Serving, serving
+from support import bare, commit, eventually, free_port, tool_files
 from web.page.reading import look, words
 from web.test_alarm_routes import raised
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etcd_cluster import EtcdCluster
-    from serving import Serving
     from support import ServedNode
 
 
@@ -35,7 +35,7 @@ def test_an_empty_node_says_what_to_do_next(served: Serving) -> None:
 
 
 def test_what_runs_what_broke_and_how_old_the_data_is(served: Serving, tmp_path: Path) -> None:
-    scripts = {"Write": 'echo x > "$MAO_DATA_DIR/x"', "Fail": "exit 3", "Sleep": "sleep 60"}
+    scripts = {"Write": 'echo x > "$MAO_DATA_DIR/x"', "Fail": "exit 3", "Sleep": "echo begun; sleep 60"}
     commit(tmp_path / "probe", tool_files(bare(tmp_path / "data.git"), scripts=scripts, arguments={"Write": 0}))
     served.install(tmp_path / "probe")
     served.ended(served.run("Write"))
@@ -44,6 +44,14 @@ def test_what_runs_what_broke_and_how_old_the_data_is(served: Serving, tmp_path:
     raised(served, "elsewhere")
 
     page = look(served, "/").body
+    log = f"/api/v1/runs/{sleeping['id']}/log"
+    stream = served.connection(20)
+    stream.request("GET", log, headers={"Accept": "text/event-stream", "Accept-Encoding": "gzip"})
+    followed = stream.getresponse()
+    assert (followed.headers["Content-Encoding"], followed.headers["X-Accel-Buffering"]) == (None, "no")
+    assert {followed.readline(), followed.readline()} == {b"id: 6\n", b"event: log\n"}, "it comes at once"
+    followed.close()
+    stream.close()
 
     assert f"{sleeping['id'][-12:]} probe Sleep running" in part(page, "now")
     assert re.search(f"{failed['id'][-12:]} probe failed .*3", part(page, "broke"))
@@ -65,3 +73,11 @@ def test_what_is_shown_while_the_registry_is_away_says_how_old_it_is(
 
     assert "The registry has been out of reach for" in words(away)
     assert "alpha this one" in part(away, "nodes")
+
+
+def test_what_a_node_does_itself_is_shown_before_it_has_reached_its_registry(tmp_path: Path) -> None:
+    with serving(tmp_path / "home", registry__url=f"etcd://127.0.0.1:{free_port()}") as node:
+        page = look(node, "/").body
+    assert "The registry is away. This node has not reached it yet" in words(page)
+    assert "No run of this node has failed." in words(page)
+    assert part(page, "nodes") == "Nodes Which there are is not known."
