@@ -146,11 +146,12 @@ def _configuration(node: LocalNode, name: str) -> Finding:
     """Whether the node would start with what is set now, and has what is set now."""
     found = probing.CHECKS[name](name)
     present, running = config.load(), node.config
+    # The node itself keeps what its cluster has set; flags of its start are not known here.
     by_itself = {"the command line", str(cluster_file(running.home))}
     changed = [
         setting
         for setting, value in present.values.items()
-        if value != running[setting] and running.origin[setting] not in by_itself
+        if value != running[setting] and not by_itself & {running.origin[setting], present.origin[setting]}
     ]
     if not changed or found.result is not Result.OK:
         return found
