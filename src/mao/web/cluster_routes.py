@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Response
@@ -73,7 +74,8 @@ async def look_at_cluster(node: LocalNode) -> ClusterState:
         Conflict: the node is in no cluster.
     """
     at_once = asyncio.Semaphore(_CLOCKS)
-    nodes = [catalogue.Node.model_validate_json(entry.value) for entry in node.mirror.entries(catalogue.NODES)]
+    entries = node.mirror.entries(catalogue.NODES) if isfinite(node.mirror.age()) else []
+    nodes = [catalogue.Node.model_validate_json(entry.value) for entry in entries]
     others = [one for one in nodes if one.id != node.workspace.id()]
     clocks = await asyncio.gather(*(_clock(node.config, one, at_once) for one in others))
     return await run_in_threadpool(examining.examine, node, clocks)

@@ -77,8 +77,10 @@ def test_what_is_shown_while_the_registry_is_away_says_how_old_it_is(
 
 def test_what_a_node_does_itself_is_shown_before_it_has_reached_its_registry(tmp_path: Path) -> None:
     with serving(tmp_path / "home", registry__url=f"etcd://127.0.0.1:{free_port()}") as node:
-        page, of_nodes = look(node, "/").body, look(node, "/view/nodes").body
+        page, of_nodes, of_cluster = (look(node, path).body for path in ("/", "/view/nodes", "/view/nodes/cluster"))
     assert "The registry is away. This node has not reached it yet" in words(page)
     assert "The registry is away. This node has not reached it yet" in part(of_nodes, "nodes")
     assert "No run of this node has failed." in words(page)
+    assert "This node has not reached the registry since it was started" in words(of_cluster)
+    assert "Quorum fail the registry takes nothing Registry not reached yet" in words(of_cluster)
     assert part(page, "nodes") == "Nodes Which there are is not known."
