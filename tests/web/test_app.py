@@ -61,6 +61,7 @@ ROUTES = [
     "GET /api/v1/clones/{dataset}",
     "DELETE /api/v1/clones/{dataset}",
     "GET /api/v1/alarms",
+    "GET /api/v1/health",
     "GET /api/v1/audit",
     "GET /api/v1/secrets",
     "GET /api/v1/secrets/{name}",

@@ -15,6 +15,7 @@ from mao.web import (
     change_routes,
     cluster_routes,
     founding,
+    health_routes,
     installation_routes,
     login,
     node_routes,
@@ -54,6 +55,7 @@ _PARTS = (
     node_routes,
     relaying,
     alarm_routes,
+    health_routes,
     audit_routes,
     approval_routes,
     streams,
@@ -95,6 +97,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     app.state.node = node
     app.state.entrance = entrance
     app.state.relayed = set()
+    app.state.checkup = health_routes.checkup(node)
     problems.install(app)
     for part in _PARTS:
         app.router.routes.extend(part.router.routes)

@@ -21,6 +21,7 @@ _READ = """
     GET /,
     GET /docs, GET /metrics, GET /regtools, GET /datasets, GET /installed, POST /help,
     GET /api/v1/openapi.json, GET /api/v1/events, GET /api/v1/alarms, GET /api/v1/approvals,
+    GET /api/v1/health, GET /view/nodes, GET /view/nodes/*,
     GET /api/v1/tools, GET /api/v1/tools/*,
     GET /api/v1/datasets, GET /api/v1/datasets/*, GET /api/v1/datasets/*/growth, GET /api/v1/datasets/*/changes,
     GET /api/v1/datasets/*/changes/*, GET /api/v1/datasets/*/conflicts, GET /api/v1/datasets/*/verification,

@@ -59,7 +59,8 @@ class View:
 
     def may(self, right: Right, tool: str | None = None) -> bool:
         """Whether the viewer may do what needs `right`, about `tool`."""
-        others = self.caller.tools is not None and (tool is None or tool.lower() not in self.caller.tools)
+        limited = right > Right.READ and self.caller.tools is not None
+        others = limited and (tool is None or tool.lower() not in (self.caller.tools or ()))
         return self.caller.right >= right and not others
 
     @property
