@@ -12,6 +12,7 @@ from mao.web import (
     alarm_routes,
     approval_routes,
     audit_routes,
+    calendar_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -49,6 +50,7 @@ _PARTS = (
     installation_routes,
     run_routes,
     slot_routes,  # its paths without an id come before those with one
+    calendar_routes,
     schedule_routes,
     secret_routes,
     node_routes,
