@@ -9,6 +9,7 @@ from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 from mao import finding
 from mao.catalogue import DATASETS, NODES, Dataset, Node
 from mao.run import Run, RunState
+from mao.web.page import calendar
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
 
@@ -19,6 +20,8 @@ router = root()
 
 _SHOWN = 8
 """Rows of each part of the page; the rest is on pages of their own."""
+_ROWS = 30
+"""Schedules in the calendar."""
 _TROUBLED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.UNPUBLISHED)
 
 
@@ -38,6 +41,9 @@ def show(view: Viewed) -> Response:
         troubled=_troubled(node),
         datasets=_datasets(node),
         shown=_SHOWN,
+        calendar=calendar.worst(node, _ROWS),
+        legend=calendar.LEGEND,
+        schedules=sum(node.store.counts("schedule").get(state, 0) for state in ("active", "paused")),
     )
 
 
