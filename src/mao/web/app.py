@@ -34,7 +34,7 @@ from mao.web import (
 from mao.web.access import Changes
 from mao.web.auditing import Audit
 from mao.web.guard import Guard
-from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tools
+from mao.web.page import assets, datasets, nodes, output, overview, runs, schedule_forms, schedules, tools
 from mao.web.page.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ _PARTS = (
     tools,
     output,
     runs,
+    schedule_forms,  # likewise
     schedules,
     datasets,
     nodes,
