@@ -57,9 +57,9 @@ def _named(days: list[Day]) -> str:
     return f" ({', '.join(named)}{' and earlier' if len(days) > _MOST_NAMED else ''})"
 
 
-def row(node: LocalNode, schedule: Schedule) -> Row:
+def row(node: LocalNode, schedule: Schedule, days: int = judging.USUAL_DAYS) -> Row:
     """The row of a schedule."""
-    return Row(schedule, judging.days(node, schedule))
+    return Row(schedule, judging.days(node, schedule, days))
 
 
 def worst(node: LocalNode, most: int) -> list[Row]:

@@ -29,6 +29,8 @@ router = root()
 
 _SIZE = 50
 """Rows of a page."""
+_DAYS = 30
+"""Squares of each schedule in the list."""
 _TO_COME = 10
 _SQUARES = 200
 """Slots of the last two days that have a square each."""
@@ -115,7 +117,7 @@ def _listed(node: LocalNode, schedule: Schedule) -> Listed:
     firing = scheduling.next_firing(schedule)
     last = newest(node, schedule.id)
     result = judging.slot_result(node, Slot.model_validate_json(last))[0] if last else None
-    return Listed(calendar.row(node, schedule), firing.due if firing else None, result)
+    return Listed(calendar.row(node, schedule, _DAYS), firing.due if firing else None, result)
 
 
 @router.get("/view/schedules/{schedule_id}", include_in_schema=False)
@@ -150,6 +152,7 @@ def show(
         is_first=until is None,
         overlaps=OVERLAPS,
         spreads=SPREADS,
+        second=timedelta(seconds=1),
         may_backfill=lateness is not None and lateness.backfill is Backfill.ALLOWED and not schedule.anywhere,
         as_other="?as_administrator=true" if schedule.anywhere and schedule.node != node.config.node else "",
     )
