@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mao import judging
+from mao import judging, scheduling
 from mao.run import RunState
 from mao.schedule import DAY, Outcome, Schedule, Slot
 from mao.verdict import Result, Verdict
@@ -99,5 +99,25 @@ def test_schedules_that_miss_something_of_late_come_first(place: Place) -> None:
     put(place, schedules[0], START - 20 * DAY, Outcome.MISSED)
     put(place, schedules[0], START - 21 * DAY, Outcome.MISSED)
     put(place, schedules[1], START - DAY, Outcome.MISSED)
-    order = sorted(schedules, key=lambda each: judging.badness(judging.days(place.node, each)))
-    assert [schedules.index(each) for each in order] == [1, 0, 2]
+    assert [schedules.index(each) for each, _ in judging.worst(place.node, 3)] == [1, 0, 2]
+
+
+def test_what_is_missing_is_found_among_many_schedules(place: Place) -> None:
+    old, failing, late, removed = (place.add(cron="0 0 * * *") for _ in range(4))
+    put(place, late, START - DAY, Outcome.SKIPPED_LATE)
+    put(place, old, START - 30 * DAY, Outcome.MISSED)
+    put(place, removed, START - DAY, Outcome.MISSED)
+    scheduling.remove(place.node, removed.id)
+    place.passes(days=1)
+    while place.runs(RunState.QUEUED, RunState.RUNNING):
+        place.start_one()
+        (run,) = place.runs(RunState.RUNNING)
+        place.end_one(RunState.FAILED if run.schedule == failing.id else RunState.SUCCEEDED)
+    many = [old.model_copy(update={"id": f"{removed.id}{number:03}"}) for number in range(300)]
+    place.node.store.save(*many)
+    for schedule in many[:200]:
+        put(place, schedule, START - DAY, Outcome.RAN)
+    found = [schedule.id for schedule, _ in judging.worst(place.node, 4)]
+    assert set(found[:2]) == {failing.id, late.id}
+    assert found[2] == old.id
+    assert len(found) == 4

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mao.document import WAITING
 from mao.rule import Rule
 from mao.run import RunState
+from mao.schedule import DAY, Schedule, ScheduleState
 from mao.verdict import Day, Result, Verdict, result, verdict
 
 if TYPE_CHECKING:
@@ -15,11 +17,14 @@ if TYPE_CHECKING:
 
     from mao.local_node import LocalNode
     from mao.run import Run
-    from mao.schedule import Schedule, Slot
+    from mao.schedule import Slot
 
 USUAL_DAYS = 60
 MOST_DAYS = 400
 _WEEK = 7
+_MOST_JUDGED = 100
+"""Schedules of which the worst are found."""
+_LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 
 
 def days(node: LocalNode, schedule: Schedule, count: int = USUAL_DAYS) -> list[Day]:
@@ -30,8 +35,7 @@ def days(node: LocalNode, schedule: Schedule, count: int = USUAL_DAYS) -> list[D
     """
     zone = Rule.parse(schedule.cron, schedule.timezone).zone
     today = node.clock().astimezone(zone).date()
-    dates = [today + timedelta(days=number) for number in range(1 - count, 2)]
-    bounds = [_midnight(day, zone) for day in dates]
+    dates, bounds = _dates(today, count), _bounds(today, count, zone)
     return [
         Day(
             day=day,
@@ -47,8 +51,15 @@ def days(node: LocalNode, schedule: Schedule, count: int = USUAL_DAYS) -> list[D
     ]
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+def _dates(today: date, count: int) -> list[date]:
+    """The last `count` days, and tomorrow."""
+    return [today + timedelta(days=number) for number in range(1 - count, 2)]
+
+
+@lru_cache(maxsize=64)
+def _bounds(today: date, count: int, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """When each of these begins."""
+    return tuple(datetime.combine(day, time(), zone).astimezone(UTC) for day in _dates(today, count))
 
 
 def slot_result(node: LocalNode, slot: Slot) -> tuple[Result, Run | None]:
@@ -58,6 +69,32 @@ def slot_result(node: LocalNode, slot: Slot) -> tuple[Result, Run | None]:
     state = RunState.QUEUED if run and slot.retry_at else run.state if run else None
     publication = run.publication.state if run and run.publication else None
     return result(slot.outcome or WAITING, state, publication), run
+
+
+def worst(node: LocalNode, most: int) -> list[tuple[Schedule, list[Day]]]:
+    """So many schedules and their days, those first in which most is missing."""
+    judged = [(schedule, days(node, schedule)) for schedule in _candidates(node, max(most, _MOST_JUDGED))]
+    judged.sort(key=lambda each: (badness(each[1]), each[0].tool.lower(), each[0].id))
+    return judged[:most]
+
+
+def _candidates(node: LocalNode, most: int) -> list[Schedule]:
+    """The schedules, or where there are many, so many of them: those that have missed something before all others."""
+    newest = [
+        Schedule.model_validate_json(body)
+        for state in _LASTING
+        for _, body in node.store.bodies("schedule", state=state, newest_first=True, limit=most + 1)
+    ]
+    if len(newest) <= most:
+        return newest
+    begin = node.clock()
+    found: dict[str, Schedule] = {}
+    for since in (begin - _WEEK * DAY, begin - USUAL_DAYS * DAY):
+        for schedule_id in sorted(node.store.days.missing_since(since, most) - found.keys()):
+            schedule = node.store.schedule(schedule_id)
+            if schedule is not None and schedule.state in _LASTING:
+                found[schedule_id] = schedule
+    return list((found | {each.id: each for each in newest}).values())[:most]
 
 
 def badness(found: list[Day]) -> tuple[int, int, int]:

@@ -7,11 +7,14 @@ that were run afterwards, is it looked at how the run ended.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from mao.schedule import Outcome, slot_key
+from mao.schedule import Outcome
+from mao.values import rfc3339
 from mao.verdict import Result, result
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ _IN_STATE = """(
     )"""
 # A count for each reads nothing but the index, and is three times as fast as one of all by groups.
 _COUNTED = f"SELECT {', '.join(map(_IN_STATE.format, _STATES))}"
+_LISTED = f"""
+    SELECT key, state FROM documents
+    WHERE kind = 'slot' AND state IN ({", ".join(f"'{state}'" for state in _STATES)}) AND key >= ? AND key < ? LIMIT ?
+    """  # noqa: S608  # no words of others
 _SPECIAL = """
     WITH special (key) AS (
         SELECT DISTINCT (body ->> 'schedule') || '/' || (body ->> 'slot') FROM documents
@@ -43,12 +50,44 @@ _SPECIAL = """
         SELECT key FROM documents INDEXED BY backfilled_slots
         WHERE kind = 'slot' AND body ->> 'backfill' IS NOT NULL AND key >= ? AND key < ?
     )
-    SELECT slot.state, iif(slot.body ->> 'retry_at' IS NULL, run.state, 'queued'),
-        run.body ->> '$.publication.state', count(*)
+    SELECT slot.key, slot.state, iif(slot.body ->> 'retry_at' IS NULL, run.state, 'queued'),
+        run.body ->> '$.publication.state'
     FROM special CROSS JOIN documents slot ON slot.kind = 'slot' AND slot.key = special.key
     CROSS JOIN documents run
         ON run.kind = 'run' AND run.key = coalesce(slot.body ->> 'backfill', slot.body ->> '$.runs[#-1]')
-    GROUP BY 1, 2, 3
+    WHERE slot.body IS NOT NULL
+    """
+# From one schedule that has such slots to the next, each found in the index: how many there are does not matter.
+_MISSING = """
+    WITH RECURSIVE found (id) AS (
+        SELECT (SELECT substr(key, 1, instr(key, '/') - 1) FROM documents
+            WHERE kind = 'slot' AND state = ?1 ORDER BY key LIMIT 1)
+        UNION ALL
+        SELECT (SELECT substr(key, 1, instr(key, '/') - 1) FROM documents
+            WHERE kind = 'slot' AND state = ?1 AND key > found.id || '/~' ORDER BY key LIMIT 1)
+        FROM found WHERE found.id IS NOT NULL
+    )
+    SELECT id FROM found WHERE id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM documents
+        WHERE kind = 'slot' AND state = ?1 AND key >= found.id || '/' || ?2 AND key < found.id || '/~'
+    ) LIMIT ?3
+    """
+_FAILED = """
+    WITH RECURSIVE found (id) AS (
+        SELECT (SELECT min(body ->> 'schedule') FROM documents INDEXED BY runs_of_slots
+            WHERE kind = 'run' AND state <> 'succeeded' AND body ->> 'schedule' IS NOT NULL)
+        UNION ALL
+        SELECT (SELECT min(body ->> 'schedule') FROM documents INDEXED BY runs_of_slots
+            WHERE kind = 'run' AND state <> 'succeeded' AND body ->> 'schedule' IS NOT NULL
+                AND body ->> 'schedule' > found.id)
+        FROM found WHERE found.id IS NOT NULL
+    )
+    SELECT id FROM found WHERE id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM documents INDEXED BY runs_of_slots
+        WHERE kind = 'run' AND state <> 'succeeded' AND body ->> 'schedule' IS NOT NULL
+            AND body ->> 'schedule' = found.id AND body ->> 'slot' >= ?1
+            AND state IN ('failed', 'timed-out', 'lost')
+    ) LIMIT ?2
     """
 _CHANGED = """
     SELECT CASE kind WHEN 'slot' THEN key ELSE (body ->> 'schedule') || '/' || (body ->> 'slot') END
@@ -58,6 +97,16 @@ _MOST_CHANGES = 5000
 """With more of them, all is counted anew."""
 _MOST_KEPT = 1000
 """Schedules."""
+_FEW = 1000
+"""Slots that are sorted into days one by one, which takes less time than to count those of many days."""
+
+Span: TypeAlias = "tuple[str, str]"
+"""From which moment until which, as they are written in keys."""
+
+
+@lru_cache(maxsize=64)
+def _spans(bounds: tuple[datetime, ...]) -> tuple[Span, ...]:
+    return tuple(pairwise(map(rfc3339, bounds)))
 
 
 class SlotDays:
@@ -65,20 +114,26 @@ class SlotDays:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._known: dict[str, dict[tuple[str, str], Counts]] = {}
+        self._known: dict[str, dict[Span, Counts]] = {}
         self._position = -1
         self._guard = threading.Lock()
 
     def counts(self, schedule_id: str, bounds: Sequence[datetime]) -> list[Counts]:
         """The results of the slots planned from each of `bounds` until the next one."""
-        keys = [slot_key(schedule_id, bound) for bound in bounds]
+        spans = _spans(tuple(bounds))
         with self._guard:
             self._forget_changed()
             known = self._known.setdefault(schedule_id, {})
-            for day in pairwise(keys):
-                if day not in known:
-                    known[day] = self._counted(schedule_id, *day)
-            return [known[day] for day in pairwise(keys)]
+            if new := [span for span in spans if span not in known]:
+                known.update(self._counted(schedule_id, new))
+            return [known[span] for span in spans]
+
+    def missing_since(self, moment: datetime, most: int) -> set[str]:
+        """The ids of schedules with slots since then that were not measured: so many by each of the reasons."""
+        since = rfc3339(moment)
+        outcomes = (Outcome.MISSED, Outcome.TOOL_MISSING, Outcome.SKIPPED_LATE)
+        rows = [row for outcome in outcomes for row in self._file.rows(_MISSING, outcome, since, most)]
+        return {str(schedule_id) for (schedule_id,) in [*rows, *self._file.rows(_FAILED, since, most)]}
 
     def _forget_changed(self) -> None:
         """Forget the days of whatever has changed since the last look."""
@@ -90,19 +145,42 @@ class SlotDays:
         if len(changed) > _MOST_CHANGES or len(self._known) > _MOST_KEPT:
             self._known.clear()
         for (key,) in changed:
-            days = self._known.get(str(key).partition("/")[0])
-            for day in [day for day in days or () if day[0] <= str(key) < day[1]]:
-                del self._known[str(key).partition("/")[0]][day]
+            schedule_id, _, planned = str(key).partition("/")
+            days = self._known.get(schedule_id, {})
+            for span in [span for span in days if span[0] <= planned < span[1]]:
+                del days[span]
 
-    def _counted(self, schedule_id: str, first: str, last: str) -> Counts:
-        found: Counts = Counter()
-        ((*numbers,),) = self._file.rows(_COUNTED, first, last)
-        for state, count in zip(_STATES, numbers, strict=True):
-            found[result(state)] += int(str(count))
-        if not found.total():
-            return Counter()
-        planned = (first.partition("/")[2], last.partition("/")[2])
-        for state, run, publication, count in self._file.rows(_SPECIAL, schedule_id, *planned, first, last):
-            found[result(str(state))] -= int(str(count))
-            found[result(str(state), str(run), str(publication))] += int(str(count))
-        return +found
+    def _counted(self, schedule_id: str, spans: list[Span]) -> dict[Span, Counts]:
+        """The counts of spans that follow one upon another, with gaps or without."""
+        first, last = (f"{schedule_id}/{moment}" for moment in (spans[0][0], spans[-1][1]))
+        found: dict[Span, Counts] = {span: Counter() for span in spans}
+        listed = self._file.rows(_LISTED, first, last, _FEW + 1)
+        if len(listed) <= _FEW:
+            for key, state in listed:
+                if (span := _span(spans, str(key))) is not None:
+                    found[span][result(str(state))] += 1
+        else:
+            for span in spans:
+                ((*numbers,),) = self._file.rows(_COUNTED, *(f"{schedule_id}/{moment}" for moment in span))
+                for state, count in zip(_STATES, numbers, strict=True):
+                    found[span][result(state)] += int(str(count))
+        if listed:
+            parts = [(spans[0][0], spans[-1][1])] if len(listed) <= _FEW else spans
+            for part in parts:
+                self._look_at_runs(schedule_id, part, spans, found)
+        return {span: +counts for span, counts in found.items()}
+
+    def _look_at_runs(self, schedule_id: str, part: Span, spans: list[Span], found: dict[Span, Counts]) -> None:
+        """Have slots whose runs say more than their outcomes count as what these say."""
+        keys = (f"{schedule_id}/{moment}" for moment in part)
+        for key, state, run, publication in self._file.rows(_SPECIAL, schedule_id, *part, *keys):
+            if (span := _span(spans, str(key))) is not None:
+                found[span][result(str(state))] -= 1
+                found[span][result(str(state), str(run), str(publication))] += 1
+
+
+def _span(spans: list[Span], key: str) -> Span | None:
+    """That of `spans` to which a slot belongs."""
+    planned = key.partition("/")[2]
+    place = bisect_right(spans, planned, key=lambda span: span[0]) - 1
+    return spans[place] if place >= 0 and planned < spans[place][1] else None

@@ -66,6 +66,8 @@ _VERDICTS = {
     Result.TOOL_MISSING: Verdict.MISSING,
     Result.CANCELLED: Verdict.DOUBTFUL,
 }
+_ORDER = list(Verdict)
+_RANKS = {each: _ORDER.index(found) for each, found in _VERDICTS.items()}
 _WAITING = "waiting"
 _STUCK = {PublicationState.WAITING, PublicationState.BLOCKED}
 
@@ -93,8 +95,7 @@ def result(outcome: str, run: str | None = None, publication: str | None = None)
 
 def verdict(results: dict[Result, int]) -> Verdict:
     """That of the worst of them."""
-    found = {_VERDICTS[each] for each in results}
-    return next((each for each in Verdict if each in found), Verdict.NONE)
+    return _ORDER[min((_RANKS[each] for each in results), default=-1)]
 
 
 class Day(Value):
@@ -122,4 +123,4 @@ class Day(Value):
 
 
 def _worst_first(item: tuple[Result, int]) -> tuple[int, int]:
-    return list(Verdict).index(_VERDICTS[item[0]]), -item[1]
+    return _RANKS[item[0]], -item[1]

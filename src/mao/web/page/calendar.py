@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mao import judging
-from mao.schedule import Schedule, ScheduleState
 from mao.verdict import Day, Verdict
 from mao.wording import count
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
+    from mao.schedule import Schedule
 
 LEGEND = {
     Verdict.COMPLETE: "all measured",
@@ -24,8 +24,6 @@ LEGEND = {
 """What squares mean, as it is written below them."""
 _MOST_NAMED = 10
 """Days that are named one by one to who cannot see the squares."""
-_MOST_JUDGED = 200
-"""Schedules of which the worst are found."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,4 @@ def row(node: LocalNode, schedule: Schedule, days: int = judging.USUAL_DAYS) -> 
 
 def worst(node: LocalNode, most: int) -> list[Row]:
     """The rows of those schedules in which most is missing, the worst first."""
-    bodies = (
-        body
-        for state in (ScheduleState.ACTIVE, ScheduleState.PAUSED)
-        for _, body in node.store.bodies("schedule", state=state, newest_first=True, limit=_MOST_JUDGED)
-    )
-    rows = [row(node, Schedule.model_validate_json(body)) for body in bodies]
-    rows.sort(key=lambda each: (*judging.badness(each.days), each.schedule.tool.lower(), each.schedule.id))
-    return rows[:most]
+    return [Row(schedule, days) for schedule, days in judging.worst(node, most)]
