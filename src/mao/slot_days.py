@@ -51,7 +51,7 @@ _SPECIAL = """
         WHERE kind = 'slot' AND body ->> 'backfill' IS NOT NULL AND key >= ? AND key < ?
     )
     SELECT slot.key, slot.state, iif(slot.body ->> 'retry_at' IS NULL, run.state, 'queued'),
-        run.body ->> '$.publication.state'
+        iif(run.state = 'publishing', run.body ->> '$.publication.state', NULL)
     FROM special CROSS JOIN documents slot ON slot.kind = 'slot' AND slot.key = special.key
     CROSS JOIN documents run
         ON run.kind = 'run' AND run.key = coalesce(slot.body ->> 'backfill', slot.body ->> '$.runs[#-1]')

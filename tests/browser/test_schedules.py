@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Visit = Callable[..., BrowserContext]
 
 
-def test_a_schedule_is_added_while_its_rule_is_previewed_fills_its_ledger_and_is_paused(
+def test_a_schedule_is_added_while_its_rule_is_previewed_fills_its_ledger_is_paused_and_edited(
     serve: Callable[..., ServedNode], visit: Visit, tmp_path: Path, remote: Path
 ) -> None:
     commit(tmp_path / "probe", tool_files(remote))
@@ -53,6 +53,12 @@ def test_a_schedule_is_added_while_its_rule_is_previewed_fills_its_ledger_and_is
     page.get_by_role("button", name="Resume").wait_for()
     expect(page.get_by_role("button", name="Pause")).to_have_count(0)
     page.get_by_text("for lunch").first.wait_for()
+
+    page.get_by_role("link", name="Edit").click()
+    assert page.get_by_label("A1").input_value() == "hello"
+    page.get_by_label("Rule").fill("weekly")
+    page.get_by_role("button", name="Change it").click()
+    page.get_by_role("heading", name="probe Write by weekly").wait_for()
 
 
 def test_a_missed_day_is_seen_on_a_phone_and_nothing_leaves_the_page(
