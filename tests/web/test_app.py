@@ -56,6 +56,7 @@ ROUTES = [
     "POST /api/v1/schedules/{schedule_id}/backfill",
     "GET /api/v1/schedules/{schedule_id}/preview",
     "GET /api/v1/schedules/{schedule_id}/slots",
+    "GET /api/v1/schedules/{schedule_id}/calendar",
     "POST /api/v1/clones",
     "GET /api/v1/clones",
     "GET /api/v1/clones/{dataset}",

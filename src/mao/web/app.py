@@ -12,6 +12,7 @@ from mao.web import (
     alarm_routes,
     approval_routes,
     audit_routes,
+    calendar_routes,
     change_routes,
     cluster_routes,
     founding,
@@ -34,7 +35,19 @@ from mao.web import (
 from mao.web.access import Changes
 from mao.web.auditing import Audit
 from mao.web.guard import Guard
-from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tool_forms, tool_updates, tools
+from mao.web.page import (
+    assets,
+    datasets,
+    nodes,
+    output,
+    overview,
+    runs,
+    schedule_forms,
+    schedules,
+    tool_forms,
+    tool_updates,
+    tools,
+)
 from mao.web.page.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -50,6 +63,7 @@ _PARTS = (
     installation_routes,
     run_routes,
     slot_routes,  # its paths without an id come before those with one
+    calendar_routes,
     schedule_routes,
     secret_routes,
     node_routes,
@@ -71,6 +85,7 @@ _PARTS = (
     tool_updates,
     output,
     runs,
+    schedule_forms,  # likewise
     schedules,
     datasets,
     nodes,

@@ -31,6 +31,7 @@ _READ = """
     GET /api/v1/runs, GET /api/v1/runs/*, GET /api/v1/runs/*/log,
     GET /api/v1/schedules, GET /api/v1/schedules/*, GET /api/v1/schedules/*/preview, GET /api/v1/schedules/*/slots,
     GET /view/tools, GET /view/tools/*, GET /view/tools/*/lines, GET /view/tools/*/update,
+    GET /api/v1/schedules/*/calendar, GET /view/schedules, GET /view/schedules/*, GET /view/schedules/*/edit,
     GET /api/v1/cluster, GET /api/v1/cluster/join, GET /api/v1/nodes, GET /api/v1/nodes/*
 """
 _RUN = {

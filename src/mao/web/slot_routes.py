@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from mao import scheduling, timetable
 from mao.diagnosing import Summary, summarize
-from mao.schedule import PAST_ALL, Outcome, Schedule, Slot, slot_key
-from mao.timetable import Preview, Timetable
+from mao.schedule import PAST_ALL, Outcome, Slot, slot_key
+from mao.timetable import Preview
 from mao.values import INSTANT, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import First, Last, Order, Page, Wanted, encoded, page, wanted
@@ -66,10 +66,7 @@ class Ledger:
 Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
 
 
-def _next(schedule: Schedule, count: int) -> Response:
-    """The next slots of a schedule, on one page; none if it was removed."""
-    first = scheduling.next_firing(schedule)
-    found = timetable.preview(Timetable(schedule), first.planned - INSTANT, count) if first else []
+def _next(found: list[Preview], count: int) -> Response:
     return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
 
 
@@ -81,26 +78,13 @@ def preview_rule(
     count: Count = 10,
 ) -> Response:
     """When a rule would be due next that is no schedule yet, and what daylight saving time does to it."""
-    present, name = node.clock(), node.config.node
-    schedule = Schedule(
-        id="preview",
-        tool="preview",
-        command="preview",
-        arguments=[],
-        cron=cron,
-        timezone=timezone,
-        node=name,
-        created_at=present,
-        changed_at=present,
-        reckoned_until=present,
-    )
-    return _next(schedule, count)
+    return _next(timetable.preview_rule(cron, timezone, node.clock(), count), count)
 
 
 @router.get("/{schedule_id}/preview", responses={200: {"model": Page[Preview]}})
 def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
     """When a schedule is due next, and what daylight saving time does to it; never if it was removed."""
-    return _next(scheduling.find_schedule(node, schedule_id), count)
+    return _next(scheduling.preview(scheduling.find_schedule(node, schedule_id), count), count)
 
 
 @router.get("/summary")
@@ -116,13 +100,21 @@ def newest(node: LocalNode, schedule_id: str) -> str | None:
 
 
 @router.get("/{schedule_id}/slots", responses={200: {"model": Page[Slot], "content": {"text/csv": {}}}})
-def list_slots(request: Request, node: Node, asked: Asked, ledger: Annotated[Ledger, Depends()]) -> Response:
+def list_slots(
+    request: Request,
+    node: Node,
+    asked: Asked,
+    ledger: Annotated[Ledger, Depends()],
+    form: Annotated[
+        Literal["json", "csv"] | None, Query(alias="format", description="In place of `Accept`, for a link.")
+    ] = None,
+) -> Response:
     """What became of each slot of a schedule; with `Accept: text/csv` a table of them, without pages.
 
     What is not known of a slot is left out.
     """
     scheduling.find_schedule(node, ledger.schedule_id)
-    if "text/csv" in request.headers.get("accept", ""):
+    if form == "csv" or (form is None and "text/csv" in request.headers.get("accept", "")):
         return StreamingResponse(_csv(node, ledger), media_type="text/csv; charset=utf-8; header=present")
     return encoded(page(ledger.bodies(node, asked.after, asked.size + 1), asked.size))
 

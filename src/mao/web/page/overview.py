@@ -12,6 +12,7 @@ from mao.catalogue import DATASETS, HEADS, NODES, Dataset, Node, dataset_in
 from mao.diagnosing import waiting
 from mao.errors import RegistryUnavailable
 from mao.run import Run, RunState
+from mao.web.page import calendar
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
 from mao.wording import seconds
@@ -23,6 +24,8 @@ router = root()
 
 _SHOWN = 8
 """Rows of each part of the page; the rest is on pages of their own."""
+_ROWS = 30
+"""Schedules in the calendar."""
 _TROUBLED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.UNPUBLISHED)
 
 
@@ -40,6 +43,9 @@ def show(view: Viewed) -> Response:
         troubled=_troubled(node),
         **_registered(node),
         shown=_SHOWN,
+        calendar=calendar.worst(node, _ROWS),
+        legend=calendar.LEGEND,
+        schedules=sum(node.store.counts("schedule").get(state, 0) for state in ("active", "paused")),
     )
 
 

@@ -110,7 +110,7 @@
 
   function valueOf(field) {
     if (field.type === "checkbox") return field.dataset.as === "text" ? String(field.checked) : field.checked;
-    return field.dataset.as === "number" ? Number(field.value) : field.value;
+    return field.dataset.as === "number" && field.value !== "" ? Number(field.value) : field.value;
   }
 
   // `name` is a key of the body, `data-key` one of the object that is there; what is left empty is not sent.
