@@ -57,6 +57,13 @@ def show_faults(page: Page) -> None:
     page.get_by_role("alert").get_by_role("listitem").first.wait_for()
 
 
+def show_form(page: Page) -> None:
+    """Open the form of a command."""
+    page.locator("summary").filter(has_text="Collect").click()
+    page.get_by_label("Hours").fill("48")
+    page.get_by_text("harbour 48").first.wait_for()
+
+
 def show_preview(page: Page) -> None:
     """Have a rule previewed."""
     page.get_by_label("Rule").fill("30 2 * * MON-FRI")
@@ -70,7 +77,7 @@ def show_chart(page: Page) -> None:
 PICTURES = {
     "overview": Picture("overview"),
     "tools": Picture("tools"),
-    "tool": Picture("tool"),
+    "tool": Picture("tool", show_form),
     "register": Picture("register", show_faults),
     "update": Picture("update"),
     "runs": Picture("runs"),
