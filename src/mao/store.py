@@ -50,6 +50,7 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     f"UPDATE documents SET state = '{_GONE}' WHERE body IS NULL;",  # noqa: S608  # no words of others
+    "CREATE INDEX documents_by_dataset ON documents (kind, dataset, key);",
 )
 
 

@@ -16,6 +16,7 @@ from mao.web import (
     cluster_routes,
     founding,
     installation_routes,
+    log_routes,
     login,
     node_routes,
     operations,
@@ -48,6 +49,7 @@ _PARTS = (
     change_routes,
     installation_routes,
     run_routes,
+    log_routes,
     slot_routes,  # its paths without an id come before those with one
     schedule_routes,
     secret_routes,
