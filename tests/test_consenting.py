@@ -17,7 +17,7 @@ from mao.installing import request_install, request_removal
 from mao.local_node import opened
 from mao.registering import register_tool, withdraw_tool
 from mao.registry import Edit
-from mao.updating import describe_update
+from mao.updating import describe_update, refusal_of
 from serving import serving
 from support import bare, commit, eventually, fill, git, published, tool_files
 
@@ -104,6 +104,7 @@ def test_data_goes_to_the_remotes_of_the_policy_alone(node: LocalNode, tool: Pat
     refused(node, f"would go to {elsewhere}", new)
     shown = describe_update(node, "probe", new)
     assert (shown.old_remote, shown.new_remote, shown.error) == (str(remote), str(elsewhere), "policy-refused")
+    assert not shown.approvable
 
 
 def test_a_commit_that_no_branch_and_no_tag_leads_to_is_not_of_the_remote(node: LocalNode, tool: Path) -> None:
@@ -153,6 +154,7 @@ def test_what_is_approved_is_one_commit_and_no_other(node: LocalNode, tool: Path
     assert node.store.installation("probe") is None
     shown = describe_update(node, "probe")
     assert (shown.old_commit, shown.new_commit, shown.error) == (None, first, "not-approved")
+    assert shown.approvable
 
     newer = updated(tool)  # the branch goes on between the look and the approval
     approval = approve(node, "Probe", shown.new_commit, "owner")
@@ -168,6 +170,23 @@ def test_what_is_approved_is_one_commit_and_no_other(node: LocalNode, tool: Path
         withdraw(node, "probe", first)
     assert built(node).commit == first
     assert describe_update(node, "probe", first).error is None  # it is here
+
+
+def test_what_is_registered_is_told_to_be_refused_before_anybody_asks_for_it(node: LocalNode, tool: Path) -> None:
+    registered = register_tool(node, str(tool))
+    assert refusal_of(node, registered) is None
+    for policy, helps in (({"approve": "all"}, True), ({"cooldown": "2"}, True), ({"remotes": "https://a/**"}, False)):
+        has_policy(node, **policy)
+        found = refusal_of(node, registered)
+        assert found is not None
+        assert (type(found.error), found.approvable) == (NotApproved if "approve" in policy else PolicyRefused, helps)
+
+    has_policy(node, approve="all")
+    approve(node, "probe", registered.commit, "owner")
+    assert refusal_of(node, registered) is None
+    install(node)
+    withdraw(node, "probe", registered.commit)
+    assert refusal_of(node, registered) is None  # it is here
 
 
 def test_a_policy_about_updates_lets_first_installations_in(node: LocalNode, tool: Path) -> None:

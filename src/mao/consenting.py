@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from mao.approval import Approval, Sighting, commit_key
 from mao.bare_cache import BareCache
 from mao.catalogue import tool_in
-from mao.errors import NotApproved, PolicyRefused
+from mao.errors import NotApproved, PolicyRefused, RegistryUnavailable
 from mao.git import fetchable
+from mao.installation import Installation
 from mao.policy import allows, is_pinned
 from mao.values import new_id, rfc3339
 
@@ -41,6 +42,22 @@ def check_source(node: LocalNode, tool: str, url: str, ref: str) -> None:
         )
 
 
+def check_places(node: LocalNode, tool: str, url: str, ref: str, definition: Definition) -> None:
+    """See that `tool` may come from where it is, and its data go where it would: that no approval changes.
+
+    Raises:
+        PolicyRefused: with the setting that decides.
+    """
+    check_source(node, tool, url, ref)
+    remote = definition.data.repo.remote
+    if not allows(node.config["policy.data_remotes"], remote):
+        raise _refused(
+            node,
+            "policy.data_remotes",
+            f"The data of '{tool}' would go to {remote}, which is none of the remotes that this node publishes to.",
+        )
+
+
 def check(node: LocalNode, tool: str, attempt: Attempt, installed: str | None) -> None:
     """See that `tool` may be installed as `attempt` would, in place of the commit `installed`.
 
@@ -51,14 +68,7 @@ def check(node: LocalNode, tool: str, attempt: Attempt, installed: str | None) -
         PolicyRefused: with the setting that decides.
         NotApproved: with the command that approves it.
     """
-    check_source(node, tool, attempt.url, attempt.ref)
-    remote = attempt.definition.data.repo.remote
-    if not allows(node.config["policy.data_remotes"], remote):
-        raise _refused(
-            node,
-            "policy.data_remotes",
-            f"The data of '{tool}' would go to {remote}, which is none of the remotes that this node publishes to.",
-        )
+    check_places(node, tool, attempt.url, attempt.ref, attempt.definition)
     if find_approval(node, tool, attempt.commit) is None:
         _check_unapproved(node, tool, attempt.commit, installed)
 
@@ -152,3 +162,29 @@ def find_approval(node: LocalNode, tool: str, commit: str) -> Approval | None:
     """The approval of `commit` of `tool` on this node."""
     body = node.store.body("approval", commit_key(tool, commit))
     return Approval.model_validate_json(body) if body else None
+
+
+def awaited(node: LocalNode) -> list[tuple[str, str]]:
+    """The commits of tools that wait to be approved, each with the name of its tool.
+
+    They are those that were asked for and refused, and what is registered of tools that are installed at another one.
+    """
+    wanted = node.config["policy.approve"]
+    if wanted == "none":
+        return []
+    found: list[tuple[str, str]] = []
+    for _, body in node.store.bodies("installation"):
+        installation = Installation.model_validate_json(body)
+        attempt, installed = installation.attempt, installation.commit
+        commit = attempt.commit if attempt.error == NotApproved.code() else _registered(node, installation.tool)
+        if commit not in {None, installed} and (installed or wanted == "all"):
+            found.append((installation.tool, str(commit)))
+    return [(tool, commit) for tool, commit in found if find_approval(node, tool, commit) is None]
+
+
+def _registered(node: LocalNode, name: str) -> str | None:
+    try:
+        tool = tool_in(node.mirror.get, name)
+    except RegistryUnavailable:
+        return None
+    return tool.commit if tool else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from math import isfinite
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -67,7 +68,7 @@ class ClusterState(Value):
     node: str
     registry: str
     registry_age: float
-    """Seconds since the registry was last in touch."""
+    """Seconds since the registry was last in touch; infinite, and null in JSON, if it never was."""
     authority: bool
     """Whether the key of the cluster's authority is on this node: it invites others."""
     secured: bool | None
@@ -253,7 +254,9 @@ def _advice_on_nodes(state: ClusterState) -> Iterator[str]:
     ):
         if moment is not None and moment - now() < _EXPIRING:
             yield f"{what} expires on {moment:%Y-%m-%d}. {remedy}"
-    if state.registry_age > _STALE:
+    if not isfinite(state.registry_age):
+        yield "This node has not reached the registry since it was started: see registry.url, and the way to there."
+    elif state.registry_age > _STALE:
         yield (
             f"The registry was last in touch {state.registry_age:.0f} s ago: what this node lists may be out of date."
         )

@@ -119,6 +119,8 @@ class LocalNode:
         self.up_since = clock()
         self.lease: int | None = None
         """Of what is this node's in the registry for as long as it serves; None while it is not announced there."""
+        self.unconfined = ""
+        """Why tools run in no sandbox, if they do not."""
 
     def _open(self, closing: ExitStack) -> None:
         closing.enter_context(self.workspace.locked())
@@ -139,9 +141,9 @@ class LocalNode:
         embedded = url == "sqlite"  # it is a file beside the copy
         self.mirror = Mirror(self.registry, lambda _: self._changed(), None if embedded else self.kept)
         closing.callback(self.mirror.close)
-        self.executor, why = choose_executor(self.config, self.workspace)
-        if why and self.config["runs.executor"] == "auto":
-            log.warning("Tools can touch all that the user of this node can. %s", why)
+        self.executor, self.unconfined = choose_executor(self.config, self.workspace)
+        if self.unconfined and self.config["runs.executor"] == "auto":
+            log.warning("Tools can touch all that the user of this node can. %s", self.unconfined)
         closing.callback(self.executor.close)
         closing.callback(self.git.close)
         self.store.listen(self._changed)

@@ -171,14 +171,14 @@ def _fault(cron: str, fields: list[str]) -> str:
 
 
 def _zone(name: str) -> ZoneInfo:
-    if name in _zones():
+    if name in zones():
         return ZoneInfo(name)
-    near = nearest(name[:_MOST_SHOWN], _zones())
+    near = nearest(name[:_MOST_SHOWN], zones())
     meant = f"did you mean '{near}'?" if near else "give one as 'UTC' or 'Europe/Zurich'."
     raise BadSchedule(f"'{name[:_MOST_SHOWN]}' is no time zone of the IANA database: {meant} Nothing was changed.")
 
 
 @lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
+def zones() -> frozenset[str]:
     """The zones of the IANA database; without those that say of a machine what it was set to, or that nobody set it."""
     return frozenset(available_timezones() - {"localtime", "Factory"})

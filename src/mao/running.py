@@ -140,8 +140,8 @@ def withdraw(node: LocalNode, run_id: str) -> None:
 
 
 def _withdrawn(node: LocalNode, run: Run) -> Run:
-    asked = run.model_copy(update={"cancel_requested": True})
-    return ending.end(node, asked, RunState.CANCELLED, "cancelled before it was started")
+    run = run.model_copy(update={"cancel_requested": True})
+    return ending.end(node, run, RunState.CANCELLED, "cancelled before it was started")
 
 
 def startable(runs: Sequence[Run], limit: int, switching: frozenset[str]) -> list[Run]:
@@ -161,12 +161,10 @@ def startable(runs: Sequence[Run], limit: int, switching: frozenset[str]) -> lis
     for run in runs:
         if run.state is not RunState.QUEUED or run.tool in switching or (not run.fresh and run.tool in busy):
             continue
-        if len(chosen) >= free:
-            break
         chosen.append(run)
         if not run.fresh:
             busy.add(run.tool)
-    return chosen
+    return chosen[: max(free, 0)]
 
 
 def _holds_data(run: Run) -> bool:

@@ -67,6 +67,10 @@ class ScheduleState(StrEnum):
     """It is not due any more; what became of its slots stays known."""
 
 
+LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+"""The states of schedules that are shown unless another is asked for."""
+
+
 class Outcome(StrEnum):
     """What became of a slot."""
 
@@ -177,6 +181,10 @@ class Slot(Value):
         """This slot with the outcome that its first run is started now."""
         late = at - self.due_at > ON_TIME or self.backfill is not None
         return self.settled(Outcome.RAN_LATE if late else Outcome.RAN, at, started_at=at)
+
+
+PAST_ALL = "~"
+"""Comes after whatever a planned moment begins with."""
 
 
 def slot_key(schedule: str, planned: datetime) -> str:

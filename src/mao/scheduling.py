@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mao import attempting, reckoning, sharing, unveiling
+from mao import attempting, reckoning, sharing, timetable, unveiling
 from mao.building import find_installation
 from mao.definition_terms import Backfill
 from mao.errors import BackfillRefused, BadSchedule, ScheduleEnded, ScheduleNotFound
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mao.document import Document
     from mao.local_node import LocalNode
     from mao.store import IdempotentRequest
+    from mao.timetable import Preview
 
 _MOST_AT_ONCE = 1000
 """Slots of the past that are run on one request."""
@@ -124,6 +125,12 @@ def next_firing(schedule: Schedule) -> Firing | None:
     if schedule.state is ScheduleState.REMOVED:
         return None
     return Timetable(schedule).first(now() if schedule.anywhere else schedule.reckoned_until)
+
+
+def preview(schedule: Schedule, count: int) -> list[Preview]:
+    """The next `count` slots of a schedule; none if it was removed."""
+    first = next_firing(schedule)
+    return timetable.preview(Timetable(schedule), first.planned - INSTANT, count) if first else []
 
 
 def edit(node: LocalNode, schedule_id: str, changes: dict[str, object]) -> Schedule:

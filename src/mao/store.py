@@ -11,6 +11,7 @@ from mao.document import Columns, Document, body_of, columns_of
 from mao.installation import Clone, Installation
 from mao.run import Run
 from mao.schedule import Schedule, Slot, slot_key
+from mao.slot_days import INDICES, SlotDays
 from mao.sqlite import Row, SqliteFile
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     f"UPDATE documents SET state = '{_GONE}' WHERE body IS NULL;",  # noqa: S608  # no words of others
+    INDICES,
     "CREATE INDEX documents_by_dataset ON documents (kind, dataset, key);",
 )
 
@@ -78,6 +80,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path, _MIGRATIONS)
+        self.days = SlotDays(self._file)
         self._listeners: list[Callable[[], None]] = []
         self._parsed: dict[str, Run] = {}
         self._parsed_slots: dict[str, Slot] = {}

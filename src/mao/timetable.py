@@ -104,6 +104,27 @@ def preview(timetable: Timetable, after: datetime, count: int) -> list[Preview]:
     ]
 
 
+def preview_rule(cron: str, timezone: str, after: datetime, count: int) -> list[Preview]:
+    """The next `count` slots that a schedule with this rule would have, if it had no spread.
+
+    Raises:
+        BadSchedule
+    """
+    schedule = Schedule(
+        id="preview",
+        tool="preview",
+        command="preview",
+        arguments=[],
+        cron=cron,
+        timezone=timezone,
+        node="preview",
+        created_at=after,
+        changed_at=after,
+        reckoned_until=after,
+    )
+    return preview(Timetable(schedule), after, count)
+
+
 def _shown(local: datetime) -> str:
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()} ({offset[:3]}:{offset[3:5]})"

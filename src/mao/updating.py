@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mao.building import find_installation
 from mao.catalogue import Tool, tool_in
 from mao.checking import seen
 from mao.comparing import FileChange, compare
-from mao.consenting import check, check_belongs, check_source, saw
+from mao.consenting import check, check_belongs, check_places, check_source, saw
 from mao.errors import MaoError, NotApproved, PolicyRefused, Stopping
 from mao.installation import Attempt
 from mao.reading import Pinned, Reading, read, resolve
@@ -18,6 +18,7 @@ from mao.values import Value
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mao.definition import Definition
     from mao.installation import Installation
     from mao.local_node import LocalNode
 
@@ -50,6 +51,16 @@ class Update(Value):
     """The code of the error with which this node would refuse it now."""
     detail: str | None
     """The same in words."""
+    approvable: bool
+    """Whether it would not refuse it if somebody approved the commit."""
+
+
+class Refusal(NamedTuple):
+    """With what this node would refuse to install a tool at a commit now."""
+
+    error: MaoError
+    approvable: bool
+    """Whether it would not if somebody approved the commit."""
 
 
 def describe_update(node: LocalNode, name: str, commit: str | None = None, *, text: bool = False) -> Update:
@@ -88,8 +99,9 @@ def describe_update(node: LocalNode, name: str, commit: str | None = None, *, te
         files=compared.files,
         text=compared.text,
         left_out=compared.left_out,
-        error=refusal.code() if refusal else None,
-        detail=refusal.detail if refusal else None,
+        error=refusal.error.code() if refusal else None,
+        detail=refusal.error.detail if refusal else None,
+        approvable=refusal is not None and refusal.approvable,
     )
 
 
@@ -131,22 +143,43 @@ def _installed(node: LocalNode, installation: Installation, ref: str) -> Reading
 
 def _refusal(
     node: LocalNode, tool: str, source: Tool | Attempt, reading: Reading, installed: str | None
-) -> MaoError | None:
+) -> Refusal | None:
     """What this node would say if it were asked to install it now."""
+    commit = reading.pinned.commit
+    if installed == commit:
+        return None
+    if refusal := _refused(node, tool, source, reading.definition, commit, installed):
+        return refusal
+    try:
+        check_belongs(node, tool, source.url, commit)
+    except PolicyRefused as error:
+        return Refusal(error, approvable=False)
+    return None
+
+
+def refusal_of(node: LocalNode, tool: Tool) -> Refusal | None:
+    """What this node would say if it were asked to install `tool` as it is registered, without a look at its remote."""
+    installation = node.store.installation(tool.name)
+    installed = installation.commit if installation else None
+    if installed == tool.commit:
+        return None
+    return _refused(node, tool.name, tool, tool.definition, tool.commit, installed)
+
+
+def _refused(
+    node: LocalNode, tool: str, source: Tool | Attempt, definition: Definition, commit: str, installed: str | None
+) -> Refusal | None:
+    try:
+        check_places(node, tool, source.url, source.ref, definition)
+    except PolicyRefused as error:
+        return Refusal(error, approvable=False)
     attempt = Attempt(
-        id="",
-        commit=reading.pinned.commit,
-        url=source.url,
-        ref=source.ref,
-        definition=reading.definition,
-        started_at=node.clock(),
+        id="", commit=commit, url=source.url, ref=source.ref, definition=definition, started_at=node.clock()
     )
     try:
-        if installed != attempt.commit:
-            check(node, tool, attempt, installed)
-            check_belongs(node, tool, attempt.url, attempt.commit)
+        check(node, tool, attempt, installed)
     except (PolicyRefused, NotApproved) as error:
-        return error
+        return Refusal(error, approvable=True)
     return None
 
 

@@ -3,11 +3,16 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from support import EVERY_SECOND, commit, git
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cli.place import Place
@@ -36,6 +41,37 @@ def test_a_node_that_does_not_serve_is_only_a_warning(place: Place) -> None:
     assert findings["node"]["result"] == "warn"
     assert "mao serve" in findings["node"]["advice"]
     assert list(findings)[-1] == "node", "what only a node knows is left out"
+
+
+@pytest.fixture
+def earlier() -> Iterator[str]:
+    """The address of a node of an earlier version, as far as it is asked here."""
+
+    class Earlier(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/healthz"
+            problem = {"code": "route-not-found", "detail": "There is no such route."}
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": "0.0.1", "node": "alpha"} if known else problem).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Earlier) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_node_of_an_earlier_version_is_told_of_and_not_known(place: Place, earlier: str) -> None:
+    findings = found(place, 0, MAO_URL=earlier)
+    assert findings["node"]["found"] == f"{earlier}, version 0.0.1"
+    assert (findings["health"]["result"], findings["health"]["found"]) == ("warn", "not known")
+    assert findings["health"]["advice"].startswith("Start the node again")
+    assert "alarms" not in findings
 
 
 def test_runs_that_wait_for_a_decision_are_counted(own_place: Place, tmp_path: Path) -> None:

@@ -58,6 +58,39 @@ def test_a_browser_signs_in_with_a_token_and_out(served: Serving) -> None:
     assert (refused.status, "session is over" in refused.json["detail"]) == (401, True)
 
 
+@pytest.mark.parametrize("wanted", ["/", "/docs", "/view/runs?state=failed&tool=a%20b", "/view/tools/x#commands"])
+def test_who_signs_in_comes_to_the_page_that_was_wanted(served: Serving, wanted: str) -> None:
+    asked = served.over_tcp("GET", f"/login?{urlencode({'next': wanted})}").body.decode()
+    assert f'name="next" value="{wanted.replace("&", "&amp;")}"' in asked
+    done = form(served, "/login", token=served.token("read"), next=wanted)
+    assert (done.status, done.headers["location"]) == (303, wanted)
+    again = form(served, "/login", token="wrong", next=wanted)  # noqa: S106  # it is none
+    assert f'name="next" value="{wanted.replace("&", "&amp;")}"' in again.body.decode()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("//evil.example", "https://evil.example/", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", ""),
+        *("/api/v1/runs", "/login", "/logout", "view/runs", " /view/runs", "/viewer", "//view/runs", "/static/mao.js"),
+        '"><script>alert(1)</script>',
+    ],
+)
+def test_a_link_leads_nowhere_but_to_pages_of_the_node(served: Serving, wanted: str) -> None:
+    asked = served.over_tcp("GET", f"/login?{urlencode({'next': wanted})}").body.decode()
+    assert 'name="next" value="/"' in asked
+    done = form(served, "/login", token=served.token("read"), next=wanted)
+    assert (done.status, done.headers["location"]) == (303, "/")
+
+
+def test_what_is_wanted_cannot_add_headers_or_leave_its_page(served: Serving) -> None:
+    for wanted in ("/view/x\r\nSet-Cookie: a=b", "/view/..//evil.example", "/view/\\evil.example"):
+        done = form(served, "/login", token=served.token("read"), next=wanted)
+        assert done.headers["location"].startswith("/view/")
+        assert done.headers["set-cookie"].startswith("mao_session=")
+    assert served.over_tcp("GET", f"/login?next=/view/{'x' * 5000}").status == 200
+
+
 def test_a_wrong_token_is_refused_on_the_page(served: Serving) -> None:
     for fields in ({"token": "mao_x_y"}, {"code": "x"}, {}):
         reply = form(served, "/login", None, **fields)

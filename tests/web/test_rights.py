@@ -32,6 +32,9 @@ UNLISTED = [
     ("GET", "/api/v1/openapi.json"),
 ]
 UNLISTED += [("GET", "/metrics"), ("GET", "/nothing"), ("POST", "/nothing"), ("OPTIONS", "/api/v1/tools")]
+UNLISTED += [
+    ("GET", f"/view/tools{rest}") for rest in ("", "/register", "/nothing", "/nothing/lines", "/nothing/update")
+]
 NOWHERE = {("GET", "/nothing"), ("OPTIONS", "/api/v1/tools")}
 _STARTING = re.compile(r"POST (/run|/api/v1/runs.*|/api/v1/schedules.*)|(PATCH|DELETE) /api/v1/schedules/[^/]+")
 

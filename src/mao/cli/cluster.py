@@ -162,7 +162,8 @@ def status(client: Client, output: Output) -> None:
 
 def _state(state: Any) -> Iterator[tuple[str, str]]:
     yield "quorum", "ok" if state["quorum"] else "fail: the registry takes nothing"
-    yield "registry", f"in touch {seconds(state['registry_age'])} ago"
+    age = state["registry_age"]
+    yield "registry", "not reached yet" if age is None else f"in touch {seconds(age)} ago"
     yield "authority", "its key is here" if state["authority"] else "its key is on another node"
     yield "writing", _WRITING[state["secured"]]
     yield "certificate", f"of this node, expires {moment(state['certificate_expires_at'])}"

@@ -39,23 +39,16 @@ def list_nodes(client: Client, output: Output) -> None:
     nodes = list(client.pages("/nodes"))
     output.values(nodes, _COLUMNS, "No node is in the cluster now.")
     if not any(node["here"] for node in nodes):
-        say(f"The node that was asked is not among them: {unannounced(client, nodes)}")
+        say(f"The node that was asked is not among them: {_unannounced(client)}")
 
 
-def unannounced(client: Client, nodes: list[Any]) -> str:
-    """Why the node that `client` asks is not among `nodes`."""
+def _unannounced(client: Client) -> str:
+    """Why the node that `client` asks is not among those that are listed."""
     try:
-        name = client.ready()["node"].lower()
+        findings = client.get("/health")["findings"]
     except MaoError as error:
         return error.detail
-    for other in nodes:
-        if other["name"].lower() == name:
-            where = f" at {other['url']}" if other["url"] else ""
-            return (
-                f"another node{where} has had its name, '{other['name']}', since {moment(other['since'])}."
-                " Stop that one, or give this one another name (node.name, MAO_NODE__NAME)."
-            )
-    return "the registry may be away, or it was started just now. Its log says more."
+    return next((each["advice"] for each in findings if each["check"] == "announced"), "")
 
 
 @node.command()

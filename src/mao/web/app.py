@@ -12,9 +12,11 @@ from mao.web import (
     alarm_routes,
     approval_routes,
     audit_routes,
+    calendar_routes,
     change_routes,
     cluster_routes,
     founding,
+    health_routes,
     installation_routes,
     log_routes,
     login,
@@ -34,7 +36,19 @@ from mao.web import (
 from mao.web.access import Changes
 from mao.web.auditing import Audit
 from mao.web.guard import Guard
-from mao.web.page import assets, datasets, nodes, output, overview, runs, schedules, tools
+from mao.web.page import (
+    assets,
+    datasets,
+    nodes,
+    output,
+    overview,
+    runs,
+    schedule_forms,
+    schedules,
+    tool_forms,
+    tool_updates,
+    tools,
+)
 from mao.web.page.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -51,11 +65,13 @@ _PARTS = (
     run_routes,
     log_routes,
     slot_routes,  # its paths without an id come before those with one
+    calendar_routes,
     schedule_routes,
     secret_routes,
     node_routes,
     relaying,
     alarm_routes,
+    health_routes,
     audit_routes,
     approval_routes,
     streams,
@@ -67,8 +83,11 @@ _PARTS = (
     assets,
     overview,
     tools,
+    tool_forms,
+    tool_updates,
     output,
     runs,
+    schedule_forms,  # likewise
     schedules,
     datasets,
     nodes,
@@ -95,6 +114,7 @@ def create(node: LocalNode, entrance: Entrance) -> FastAPI:
     app.state.node = node
     app.state.entrance = entrance
     app.state.relayed = set()
+    app.state.checkup = health_routes.checkup(node)
     problems.install(app)
     for part in _PARTS:
         app.router.routes.extend(part.router.routes)

@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import asdict
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Response
@@ -26,6 +27,7 @@ from mao.web.routing import api
 
 if TYPE_CHECKING:
     from mao.config import Config
+    from mao.local_node import LocalNode
 
 router = api("cluster")
 
@@ -61,12 +63,22 @@ class Authority(BaseModel):
 @router.get("/cluster", responses={200: {"model": ClusterState}})
 async def show_cluster(node: Node) -> Response:
     """How the cluster is: members of etcd, clocks of the nodes, certificates, and what to do about what is wrong."""
+    state = await look_at_cluster(node)
+    return encoded(state.model_dump_json().encode())
+
+
+async def look_at_cluster(node: LocalNode) -> ClusterState:
+    """How the cluster is; all its nodes are asked.
+
+    Raises:
+        Conflict: the node is in no cluster.
+    """
     at_once = asyncio.Semaphore(_CLOCKS)
-    nodes = [catalogue.Node.model_validate_json(entry.value) for entry in node.mirror.entries(catalogue.NODES)]
+    entries = node.mirror.entries(catalogue.NODES) if isfinite(node.mirror.age()) else []
+    nodes = [catalogue.Node.model_validate_json(entry.value) for entry in entries]
     others = [one for one in nodes if one.id != node.workspace.id()]
     clocks = await asyncio.gather(*(_clock(node.config, one, at_once) for one in others))
-    state = await run_in_threadpool(examining.examine, node, clocks)
-    return encoded(state.model_dump_json().encode())
+    return await run_in_threadpool(examining.examine, node, clocks)
 
 
 async def _clock(config: Config, other: catalogue.Node, at_once: asyncio.Semaphore) -> ClockState:

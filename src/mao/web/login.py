@@ -25,7 +25,7 @@ router = root()
 
 _SEE_OTHER = 303
 
-Wanted = Annotated[str, Query(alias="next", max_length=2000)]
+Wanted = Annotated[str, Query(alias="next")]
 
 
 @router.get("/login", include_in_schema=False)

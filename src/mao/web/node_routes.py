@@ -32,7 +32,8 @@ class SeenNode(Node):
     """Whether it is the node that answers."""
 
 
-def _seen(node: LocalNode, entry: Entry) -> SeenNode:
+def seen(node: LocalNode, entry: Entry) -> SeenNode:
+    """The node of an entry, as this one sees it."""
     value = Node.model_validate_json(entry.value)
     last_seen = now() - timedelta(milliseconds=round(node.mirror.age() * 1000))
     return SeenNode(**dict(value), last_seen=last_seen, here=value.id == node.workspace.id())
@@ -51,7 +52,7 @@ def find_node(node: LocalNode, name: str) -> SeenNode:
             f"No node '{name}' is in the cluster now"
             + (f"; did you mean '{near}'?" if near else ". 'mao node list' shows those there are.")
         )
-    return _seen(node, entry)
+    return seen(node, entry)
 
 
 # Answered from memory, on the event loop: a thread would cost more than the answer.
@@ -60,8 +61,8 @@ async def list_nodes(node: access.Node, asked: Asked) -> Response:
     """Members of the cluster: a node that dies is gone when its lease ends."""
     after = NODES + asked.after if asked.after else ""
     entries = node.mirror.entries(NODES, after=after, limit=asked.size + 1)
-    seen = ((entry.key.removeprefix(NODES), _seen(node, entry).model_dump_json()) for entry in entries)
-    return encoded(page(seen, asked.size), 200, **access.registry_age(node))
+    listed = ((entry.key.removeprefix(NODES), seen(node, entry).model_dump_json()) for entry in entries)
+    return encoded(page(listed, asked.size), 200, **access.registry_age(node))
 
 
 @router.get("/{name}", responses={200: {"model": SeenNode}})

@@ -34,6 +34,8 @@ router = api("cluster", "/nodes")
 
 _CONNECT = 5.0
 """Seconds until a node that takes no connection counts as away."""
+_PATIENCE = 10.0
+"""Seconds that an answer may take that needs no work."""
 _LOOKING = 150.0
 """Seconds that an answer may take: the other node waits for an end up to a minute (`Prefer: wait`)."""
 _WORKING = 900.0
@@ -156,6 +158,23 @@ async def connected(config: Config, name: str, url: str | None) -> Peer:
         writer.transport.abort()
         raise NodeUnreachable(f"At {url} answers node '{shown}', not '{name}'. Nothing was asked of it.")
     return Peer(name, reader, writer)
+
+
+def asked_by_others(config: Config, url: str) -> int:
+    """The status with which the node of `config` answers at `url`, asked as other nodes would.
+
+    Raises:
+        NodeUnreachable
+    """
+
+    async def ask() -> int:
+        peer = await connected(config, config.node, url)
+        try:
+            return await peer.ask("GET", "/healthz", {}, b"", _PATIENCE)
+        finally:
+            peer.writer.transport.abort()
+
+    return asyncio.run(ask())
 
 
 def _words(error: BaseException) -> str:

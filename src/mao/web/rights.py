@@ -21,6 +21,7 @@ _READ = """
     GET /,
     GET /docs, GET /metrics, GET /regtools, GET /datasets, GET /installed, POST /help,
     GET /api/v1/openapi.json, GET /api/v1/events, GET /api/v1/alarms, GET /api/v1/approvals,
+    GET /api/v1/health, GET /view/nodes, GET /view/nodes/*,
     GET /api/v1/tools, GET /api/v1/tools/*,
     GET /api/v1/datasets, GET /api/v1/datasets/*, GET /api/v1/datasets/*/growth, GET /api/v1/datasets/*/changes,
     GET /api/v1/datasets/*/changes/*, GET /api/v1/datasets/*/conflicts, GET /api/v1/datasets/*/verification,
@@ -31,6 +32,8 @@ _READ = """
     GET /api/v1/runs, GET /api/v1/runs/*, GET /api/v1/runs/*/log, GET /api/v1/runs/*/log/search,
     GET /view/runs, GET /view/runs/*, GET /view/runs/*/output,
     GET /api/v1/schedules, GET /api/v1/schedules/*, GET /api/v1/schedules/*/preview, GET /api/v1/schedules/*/slots,
+    GET /view/tools, GET /view/tools/*, GET /view/tools/*/lines, GET /view/tools/*/update,
+    GET /api/v1/schedules/*/calendar, GET /view/schedules, GET /view/schedules/*, GET /view/schedules/*/edit,
     GET /api/v1/cluster, GET /api/v1/cluster/join, GET /api/v1/nodes, GET /api/v1/nodes/*
 """
 _RUN = {

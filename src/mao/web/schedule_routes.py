@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mao import scheduling
 from mao.errors import BadBody, StaleRevision
-from mao.schedule import Overlap, Schedule, ScheduleState, Slot, Spread
+from mao.schedule import LASTING, Overlap, Schedule, ScheduleState, Slot, Spread
 from mao.store import IdempotentRequest
 from mao.values import Moment, new_id, rfc3339
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, alone
 from mao.web.pages import First, Last, Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
-from mao.web.slot_routes import LASTING, newest
+from mao.web.slot_routes import newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,34 +11,24 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from mao import scheduling, timetable
-from mao.schedule import DAY, Outcome, Schedule, ScheduleState, Slot, slot_key
-from mao.timetable import Preview, Timetable
-from mao.values import INSTANT, Moment, Value, rfc3339
+from mao.diagnosing import Summary, summarize
+from mao.schedule import PAST_ALL, Outcome, Slot, slot_key
+from mao.timetable import Preview
+from mao.values import INSTANT, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.pages import First, Last, Order, Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from mao.local_node import LocalNode
 
 router = api("schedules", "/schedules")
 Asked = Annotated[Wanted, Depends(wanted)]
 
-LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
-"""The states of schedules that are shown unless another is asked for."""
-_TROUBLED = (
-    Outcome.MISSED,
-    Outcome.TOOL_MISSING,
-    Outcome.SKIPPED_LATE,
-    Outcome.SKIPPED_OVERLAP,
-)
 _AT_ONCE = 500
 """Slots that are read from the store at once."""
-_PAST_ALL = "~"
-"""Comes after whatever a planned moment begins with."""
 
 
 class Ledger:
@@ -58,7 +48,7 @@ class Ledger:
         self._outcome = outcome
         self._newest_first = order is Order.NEWEST
         first = slot_key(schedule_id, since - INSTANT) if since else f"{schedule_id}/"
-        last = (slot_key(schedule_id, until) if until else f"{schedule_id}/") + _PAST_ALL
+        last = (slot_key(schedule_id, until) if until else f"{schedule_id}/") + PAST_ALL
         self._after, self._before = (last, first) if self._newest_first else (first, last)
 
     def bodies(self, node: LocalNode, after: str | None, limit: int) -> list[tuple[str, str]]:
@@ -76,10 +66,7 @@ class Ledger:
 Count = Annotated[int, Query(ge=1, le=1000, description="How many of them.")]
 
 
-def _next(schedule: Schedule, count: int) -> Response:
-    """The next slots of a schedule, on one page; none if it was removed."""
-    first = scheduling.next_firing(schedule)
-    found = timetable.preview(Timetable(schedule), first.planned - INSTANT, count) if first else []
+def _next(found: list[Preview], count: int) -> Response:
     return encoded(page(((rfc3339(each.planned), each.model_dump_json()) for each in found), count))
 
 
@@ -91,64 +78,19 @@ def preview_rule(
     count: Count = 10,
 ) -> Response:
     """When a rule would be due next that is no schedule yet, and what daylight saving time does to it."""
-    present, name = node.clock(), node.config.node
-    schedule = Schedule(
-        id="preview",
-        tool="preview",
-        command="preview",
-        arguments=[],
-        cron=cron,
-        timezone=timezone,
-        node=name,
-        created_at=present,
-        changed_at=present,
-        reckoned_until=present,
-    )
-    return _next(schedule, count)
+    return _next(timetable.preview_rule(cron, timezone, node.clock(), count), count)
 
 
 @router.get("/{schedule_id}/preview", responses={200: {"model": Page[Preview]}})
 def preview(node: Node, schedule_id: str, count: Count = 10) -> Response:
     """When a schedule is due next, and what daylight saving time does to it; never if it was removed."""
-    return _next(scheduling.find_schedule(node, schedule_id), count)
-
-
-class Troubled(Value):
-    """How many of a schedule's slots had an outcome of late that they should not have had."""
-
-    schedule: str
-    tool: str
-    command: str
-    outcome: Outcome
-    slots: int
-
-
-class Summary(Value):
-    """How the schedules of a node stand."""
-
-    schedules: dict[ScheduleState, int]
-    since: Moment
-    """`troubled` counts slots planned after that."""
-    troubled: tuple[Troubled, ...]
+    return _next(scheduling.preview(scheduling.find_schedule(node, schedule_id), count), count)
 
 
 @router.get("/summary")
 def summary(node: Node) -> Summary:
     """How many schedules there are by state, and how many of their slots of the last day were troubled."""
-    begin = node.clock() - DAY
-    schedules = node.store.schedules(*LASTING)
-    troubled = [
-        Troubled(schedule=known.id, tool=known.tool, command=known.command, outcome=outcome, slots=slots)
-        for known in schedules
-        for outcome, slots in _counted(node, known.id, begin)
-    ]
-    counts = {state: sum(known.state is state for known in schedules) for state in LASTING}
-    return Summary(schedules=counts, since=begin, troubled=tuple(troubled))
-
-
-def _counted(node: LocalNode, schedule_id: str, begin: datetime) -> list[tuple[Outcome, int]]:
-    counts = node.store.counts("slot", slot_key(schedule_id, begin), f"{schedule_id}/{_PAST_ALL}")
-    return [(outcome, counts[outcome]) for outcome in _TROUBLED if outcome in counts]
+    return summarize(node)
 
 
 def newest(node: LocalNode, schedule_id: str) -> str | None:
@@ -158,13 +100,21 @@ def newest(node: LocalNode, schedule_id: str) -> str | None:
 
 
 @router.get("/{schedule_id}/slots", responses={200: {"model": Page[Slot], "content": {"text/csv": {}}}})
-def list_slots(request: Request, node: Node, asked: Asked, ledger: Annotated[Ledger, Depends()]) -> Response:
+def list_slots(
+    request: Request,
+    node: Node,
+    asked: Asked,
+    ledger: Annotated[Ledger, Depends()],
+    form: Annotated[
+        Literal["json", "csv"] | None, Query(alias="format", description="In place of `Accept`, for a link.")
+    ] = None,
+) -> Response:
     """What became of each slot of a schedule; with `Accept: text/csv` a table of them, without pages.
 
     What is not known of a slot is left out.
     """
     scheduling.find_schedule(node, ledger.schedule_id)
-    if "text/csv" in request.headers.get("accept", ""):
+    if form == "csv" or (form is None and "text/csv" in request.headers.get("accept", "")):
         return StreamingResponse(_csv(node, ledger), media_type="text/csv; charset=utf-8; header=present")
     return encoded(page(ledger.bodies(node, asked.after, asked.size + 1), asked.size))
 

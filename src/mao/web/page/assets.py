@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,8 @@ def compressed(request: Request, body: bytes, headers: Mapping[str, str]) -> tup
 
 
 def takes_gzip(request: Request) -> bool:
-    return "gzip" in request.headers.get("accept-encoding", "")
+    """Whether the browser takes what is compressed; `gzip;q=0` says that it does not (RFC 9110, 12.5.3)."""
+    return re.search(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", request.headers.get("accept-encoding", "")) is not None
 
 
 @router.get("/static/{name}", include_in_schema=False)

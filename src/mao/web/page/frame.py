@@ -19,6 +19,7 @@ from mao.caller import Caller, Right
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.page.assets import asset_url, compressed
+from mao.web.page.links import commit_url
 from mao.wording import count, seconds, size
 
 if TYPE_CHECKING:
@@ -58,8 +59,14 @@ class View:
 
     def may(self, right: Right, tool: str | None = None) -> bool:
         """Whether the viewer may do what needs `right`, about `tool`."""
-        others = self.caller.tools is not None and (tool is None or tool.lower() not in self.caller.tools)
+        limited = right > Right.READ and self.caller.tools is not None
+        others = limited and (tool is None or tool.lower() not in (self.caller.tools or ()))
         return self.caller.right >= right and not others
+
+    @property
+    def registry_age(self) -> float | None:
+        """For how many seconds the registry has been out of reach; None if it is not."""
+        return None if self.node.mirror.in_touch() else self.node.mirror.age()
 
     def page(self, template: str, *, live: str = "", status: int = 200, **values: Any) -> Response:
         """The page made of `template`.
@@ -105,7 +112,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"asset": asset_url, "sections": SECTIONS, "version": __version__, "Right": Right}
+    environment.globals |= {
+        "asset": asset_url,
+        "sections": SECTIONS,
+        "version": __version__,
+        "Right": Right,
+        "commit_url": commit_url,
+    }
     environment.filters |= {
         "moment": moment,
         "age": age,

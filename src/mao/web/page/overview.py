@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from heapq import nlargest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 
 from mao.catalogue import DATASETS, HEADS, NODES, Dataset, Node, dataset_in
+from mao.diagnosing import waiting
+from mao.errors import RegistryUnavailable
 from mao.run import Run, RunState
+from mao.web.page import calendar
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
+from mao.wording import seconds
 
 if TYPE_CHECKING:
     from mao.local_node import LocalNode
@@ -20,6 +24,8 @@ router = root()
 
 _SHOWN = 8
 """Rows of each part of the page; the rest is on pages of their own."""
+_ROWS = 30
+"""Schedules in the calendar."""
 _TROUBLED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.UNPUBLISHED)
 
 
@@ -27,19 +33,34 @@ _TROUBLED = (RunState.FAILED, RunState.TIMED_OUT, RunState.LOST, RunState.UNPUBL
 def show(view: Viewed) -> Response:
     """How the observatory stands."""
     node = view.node
-    entries = node.mirror.entries(NODES, limit=100)
     return view.page(
         "overview.html",
         live="run slot schedule dataset node installation alarm",
-        nodes=[Node.model_validate_json(entry.value) for entry in entries],
         here=node.workspace.id(),
-        registry_age=None if node.mirror.in_touch() else node.mirror.age(),
+        waiting=waiting(node).total,
         going_on=[run for run in node.store.live_runs() if run.state in {RunState.QUEUED, RunState.RUNNING}],
         publishing=node.store.counts("run").get(RunState.PUBLISHING, 0),
         troubled=_troubled(node),
-        datasets=_datasets(node),
+        **_registered(node),
         shown=_SHOWN,
+        calendar=calendar.worst(node, _ROWS),
+        legend=calendar.LEGEND,
+        schedules=sum(node.store.counts("schedule").get(state, 0) for state in ("active", "paused")),
     )
+
+
+def _registered(node: LocalNode) -> dict[str, Any]:
+    """What the registry holds, and how old that is if it is away; what this node does itself is shown anyway."""
+    try:
+        entries = node.mirror.entries(NODES, limit=100)
+    except RegistryUnavailable as error:
+        return {"nodes": [], "datasets": [], "away": error.detail}
+    words = f"The registry has been out of reach for {seconds(node.mirror.age())}"
+    return {
+        "nodes": [Node.model_validate_json(entry.value) for entry in entries],
+        "datasets": _datasets(node),
+        "away": "" if node.mirror.in_touch() else f"{words}: what other nodes do is shown as it was then.",
+    }
 
 
 def _troubled(node: LocalNode) -> list[Run]:

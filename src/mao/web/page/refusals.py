@@ -29,6 +29,9 @@ class Refusals:
         if not _is_looked_at(scope):
             await self._app(scope, receive, send)
             return
+        # With the method of GET the body comes, too, of which the page is made; the server sends none to a HEAD.
+        inner = {**scope, "method": "GET"}
+        inner.setdefault("state", {})
         begun: list[Message] = []
 
         async def send_page(message: Message) -> None:
@@ -37,14 +40,15 @@ class Refusals:
             elif not begun:
                 await send(message)
             elif message.get("body"):
-                request = Request(scope, receive)
+                request = Request(inner, receive)
                 problem = json.loads(message["body"])
                 signs_in = problem["status"] == NOT_SIGNED_IN
                 answer = _to_sign_in(request) if signs_in else _page(request, problem)
                 answer.headers["X-Request-ID"] = problem["request_id"]
-                await answer(scope, receive, send)
+                answer.headers["X-Content-Type-Options"] = "nosniff"
+                await answer(inner, receive, send)
 
-        await self._app(scope, receive, send_page)
+        await self._app(inner, receive, send_page)
 
 
 def _is_looked_at(scope: Scope) -> bool:

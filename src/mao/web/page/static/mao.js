@@ -110,7 +110,7 @@
 
   function valueOf(field) {
     if (field.type === "checkbox") return field.dataset.as === "text" ? String(field.checked) : field.checked;
-    return field.dataset.as === "number" ? Number(field.value) : field.value;
+    return field.dataset.as === "number" && field.value !== "" ? Number(field.value) : field.value;
   }
 
   // `name` is a key of the body, `data-key` one of the object that is there; what is left empty is not sent.
@@ -121,7 +121,7 @@
       const value = valueOf(field);
       if (value === "" && field.dataset.empty === undefined) continue;
       if (field.dataset.key === undefined) body[field.name] = value;
-      else (body[field.name] ||= {})[field.dataset.key] = value;
+      else (body[field.name] ||= Object.create(null))[field.dataset.key] = value;
     }
     return body;
   }
@@ -132,7 +132,7 @@
     for (const error of problem.errors || []) {
       const item = document.createElement("li");
       const place = error.line ? `line ${error.line}${error.column ? `, column ${error.column}` : ""}: ` : "";
-      const meant = error.suggestion ? ` Did you mean '${error.suggestion}'?` : "";
+      const meant = error.suggestion ? ` (did you mean '${error.suggestion}'?)` : "";
       item.textContent = `${place}${error.message || JSON.stringify(error)}${meant}`;
       if (error.text) {
         const line = document.createElement("pre");
@@ -141,7 +141,8 @@
       }
       list.append(item);
     }
-    output.replaceChildren(problem.detail || "That did not work.", ...(list.childElementCount ? [list] : []));
+    const many = list.childElementCount > 0; // then the detail says no more than they do
+    output.replaceChildren(many ? `${problem.title}:` : problem.detail || "That did not work.", ...(many ? [list] : []));
     output.className = "problem";
   }
 
@@ -157,7 +158,10 @@
     try {
       const answer = await fetch(path, {
         method, body,
-        headers: { "Content-Type": "application/json", "Idempotency-Key": keys.get(form), Accept: "application/json" },
+        headers: {
+          "Content-Type": "application/json", "Idempotency-Key": keys.get(form), Accept: "application/json",
+          ...(form.dataset.match ? { "If-Match": form.dataset.match } : {}),
+        },
       });
       const text = await answer.text();
       const value = text ? JSON.parse(text) : {};
@@ -196,6 +200,20 @@
       button.textContent = "press Ctrl-C";
     }
     setTimeout(() => { button.textContent = "copy"; }, 2000);
+  });
+
+  // -- what is searched for, as one types: the address is that of what is found
+
+  let typed = null;
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form[data-filter]");
+    if (!form) return;
+    clearTimeout(typed);
+    typed = setTimeout(() => {
+      const asked = new URLSearchParams([...new FormData(form)].filter(([, value]) => value)).toString();
+      history.replaceState(null, "", location.pathname + (asked ? `?${asked}` : ""));
+      renew();
+    }, 200);
   });
 
   // -- the beginning
