@@ -185,7 +185,8 @@ def _shown(line: _Line, start: int, spans: list[tuple[int, int]]) -> Iterator[st
 
 
 def _tag(name: str, classes: str, text: str) -> str:
-    return f'<{name} class="{classes}">{escape(text)}</{name}>' if classes else str(escape(text))
+    text = str(escape(text))
+    return f'<{name} class="{classes}">{text}</{name}>' if classes else text
 
 
 @lru_cache(maxsize=1024)

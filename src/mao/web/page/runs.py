@@ -16,7 +16,6 @@ from mao.run import UNENDED, PublicationState, Run, RunState
 from mao.web import pages
 from mao.web.page import output
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
-from mao.web.page.links import commit_url
 from mao.web.page.output import Placed  # noqa: TC001  # likewise
 from mao.web.routing import root
 from mao.web.run_routes import Asked, Filter, listed
@@ -76,6 +75,7 @@ def show(view: Viewed, run_id: str, place: Placed) -> Response:
     run = running.find_run(view.node, run_id)
     publication = run.publication
     cause = publication.cause if publication else None
+    installation = view.node.store.installation(run.tool)
     return view.page(
         "run.html",
         live=f"run:{run.id}",
@@ -84,15 +84,9 @@ def show(view: Viewed, run_id: str, place: Placed) -> Response:
         files=publication.files[:_FILES] if publication else (),
         printed=output.of_run(view.node, run.id, place),
         unended=run.state in UNENDED,
-        tool_commit_url=_tool_commit_url(view.node, run),
-        commit_url=commit_url(publication.remote, publication.commit) if publication and publication.commit else None,
+        tool_url=(installation.url if installation else None) or "",
         explained=next((known for known in FAILURES if known.cause == cause), None) if cause else None,
         repeatable=None not in run.arguments.values(),
         publishable=publication is not None and publication.state in _HELD and run.state not in UNENDED,
         has_secret=cause == SecretInData.code(),
     )
-
-
-def _tool_commit_url(node: LocalNode, run: Run) -> str | None:
-    installation = node.store.installation(run.tool)
-    return commit_url(installation.url, run.tool_commit) if installation and installation.url else None
