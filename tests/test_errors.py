@@ -27,7 +27,7 @@ def test_there_are_six_kinds_with_numbers_of_their_own() -> None:
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_an_error_is_of_one_kind_and_has_its_numbers(leaf: type[MaoError]) -> None:
     (kind,) = (kind for kind in KINDS if issubclass(leaf, kind))
-    own = {"NotSignedIn": 401, "TooManyAttempts": 429}
+    own = {"NotSignedIn": 401, "TooManyAttempts": 429, "BadRange": 416}
     assert (leaf.status, leaf.exit_status) == (own.get(leaf.__name__, kind.status), kind.exit_status)
 
 

@@ -3,7 +3,7 @@
     MaoError
     ├── InvalidRequest   422, exit 2   change the request
     │   ├── BadDefinition, BadArguments, BadSecret, BadName, BadRemote, BadPage, BadBody, BadSetting, BadChange
-    │   └── BadSchedule, IdempotencyKeyReused, ValueTooLarge
+    │   └── BadSchedule, BadRange, IdempotencyKeyReused, ValueTooLarge
     ├── NotFound         404, exit 3   name something else
     │   ├── ToolNotFound, DatasetNotFound, CommandNotFound, RunNotFound, NodeNotFound, SecretNotFound
     │   ├── ScheduleNotFound, TokenNotFound, NotInstalled, NotCloned, FolderNotFound, PathNotFound
@@ -20,7 +20,7 @@
         ├── ForeignHost, ForeignOrigin, InvitationRefused, NotAllowed, NotSignedIn, TooManyAttempts
         └── PolicyRefused, RightMissing
 
-HTTP has numbers of its own for `NotSignedIn` (401) and `TooManyAttempts` (429).
+HTTP has numbers of its own for `NotSignedIn` (401), `TooManyAttempts` (429) and `BadRange` (416).
 
 `ToolNotFound` travels as `tool-not-found`. What is no `MaoError` is a bug: 500, exit 1. A tool that fails is a run.
 """
@@ -101,6 +101,12 @@ class BadChange(InvalidRequest):
 
 class BadSchedule(InvalidRequest):
     """The schedule cannot be as it is described."""
+
+
+class BadRange(InvalidRequest):
+    """None of the bytes that are asked for is there."""
+
+    status = 416
 
 
 class IdempotencyKeyReused(InvalidRequest):

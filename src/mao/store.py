@@ -52,6 +52,7 @@ _MIGRATIONS = (
     """,
     f"UPDATE documents SET state = '{_GONE}' WHERE body IS NULL;",  # noqa: S608  # no words of others
     INDICES,
+    "CREATE INDEX documents_by_dataset ON documents (kind, dataset, key);",
 )
 
 

@@ -18,6 +18,7 @@ from mao.web import (
     founding,
     health_routes,
     installation_routes,
+    log_routes,
     login,
     node_routes,
     operations,
@@ -62,6 +63,7 @@ _PARTS = (
     change_routes,
     installation_routes,
     run_routes,
+    log_routes,
     slot_routes,  # its paths without an id come before those with one
     calendar_routes,
     schedule_routes,

@@ -13,7 +13,6 @@ from mao.errors import NotInstalled
 from mao.installation import Clone, CloneState, Installation, Step
 from mao.names import Folder
 from mao.values import Since
-from mao.web import streams
 from mao.web.access import Key, Node, Wait, ended, once, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
@@ -57,7 +56,7 @@ def _installation(node: LocalNode, tool: str) -> str:
     )
 
 
-def _attempt_ended(node: LocalNode, tool: str, attempt_id: str | None = None) -> bool:
+def attempt_ended(node: LocalNode, tool: str, attempt_id: str | None = None) -> bool:
     """Whether the attempt to install `tool` has ended: the one with this id, or the last one."""
     present = node.store.installation(tool)
     if present is None or present.attempt.step in {Step.DONE, Step.FAILED}:
@@ -78,7 +77,7 @@ def _clone(node: LocalNode, dataset: str) -> str:
 async def show_installation(request: Request, node: Node, tool: str, wait: Wait) -> Response:
     """An installed tool; with `Prefer: wait=N`, when the attempt to install it has ended."""
     if wait:
-        await ended(request, wait, lambda: _attempt_ended(node, tool))
+        await ended(request, wait, lambda: attempt_ended(node, tool))
     return encoded(_installation(node, tool).encode())
 
 
@@ -146,20 +145,6 @@ def preview_update(
     By default the one that its ref names now; of a tool that is not installed, the one that is registered.
     """
     return updating.describe_update(node, tool, commit, text=text)
-
-
-@router.get("/installations/{tool}/log", response_class=Response)
-async def installer_log(request: Request, node: Node, tool: str) -> Response:
-    """What the installer printed; as server-sent events with `Accept: text/event-stream`."""
-    installation = building.find_installation(node, tool)
-    attempt_id = installation.attempt.id
-    path = node.workspace.attempt(installation.tool, attempt_id) / "job" / "log"
-    return await streams.log_response(
-        request,
-        path,
-        lambda: _attempt_ended(node, tool, attempt_id),
-        lambda: node.store.body("installation", tool.lower()) or "{}",
-    )
 
 
 @router.get("/clones", responses={200: {"model": Page[Clone]}})

@@ -76,12 +76,20 @@ async def wanted(
         raise BadPage("The page_token is not one that this server gave. Begin again without it.") from error
 
 
-def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:
-    """A page of JSON values by their keys; given one more than `size`, it knows that another page follows."""
+Body = TypeVar("Body", bytes, str, bytes | str)
+
+
+def cut(items: Iterable[tuple[str, Body]], size: int) -> tuple[list[tuple[str, Body]], str | None]:
+    """A page of values by their keys, and the token of the next one; that needs one more than `size`."""
     listed = list(items)
     more = len(listed) > size
     listed = listed[:size]
-    token = base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
+    return listed, base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
+
+
+def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:
+    """A page of JSON values by their keys; given one more than `size`, it knows that another page follows."""
+    listed, token = cut(items, size)
     bodies = b",".join(value if isinstance(value, bytes) else value.encode() for _, value in listed)
     return b'{"items":[%s],"next_page_token":%s}' % (bodies, json.dumps(token).encode())
 

@@ -47,8 +47,11 @@ _DOUBT = dict.fromkeys(
     ("POST", "PATCH", "DELETE"), " Whether it did what was asked is unknown: look before you ask again."
 )
 
-_ASKED = ("accept", "content-type", "idempotency-key", "if-match", "last-event-id", "prefer")
-_ANSWERED = frozenset({"allow", "cache-control", "content-type", "etag", "retry-after", "x-accel-buffering"})
+_ASKED = ("accept", "content-type", "idempotency-key", "if-match", "last-event-id", "prefer", "range")
+_ANSWERED = frozenset(
+    {"accept-ranges", "allow", "cache-control", "content-range", "content-type", "etag", "retry-after"}
+    | {"x-accel-buffering"}
+)
 """Headers that are passed on, of requests and of answers; in both, those of MAO (`X-MAO-...`), too."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
@@ -13,10 +14,12 @@ from mao.errors import Denied
 from mao.run import ENDED, Run, RunState
 from mao.store import IdempotentRequest
 from mao.values import new_id
-from mao.web import streams
 from mao.web.access import Key, Node, Wait, alone, ended, patient
 from mao.web.pages import Page, Wanted, encoded, page, wanted
 from mao.web.routing import api
+
+if TYPE_CHECKING:
+    from mao.local_node import LocalNode
 
 router = api("runs", "/runs")
 Asked = Annotated[Wanted, Depends(wanted)]
@@ -61,25 +64,40 @@ def start(request: Request, node: Node, new: NewRun, key: Key) -> Response:
     return encoded(run.model_dump_json().encode(), 202, Location=location)
 
 
-@router.get("", responses={200: {"model": Page[Run]}})
-def list_runs(
-    node: Node,
-    asked: Asked,
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which runs are listed."""
+
+    tool: str | None
+    state: RunState | None
+    dataset: str | None
+
+
+async def _filter(
     tool: Annotated[str | None, Query(description="Runs of this tool.")] = None,
     state: Annotated[RunState | None, Query(description="Runs in this state.")] = None,
     dataset: Annotated[str | None, Query(description="Runs that publish to this dataset.")] = None,
-) -> Response:
-    """Runs on this node, the newest first."""
-    bodies = node.store.bodies(
+) -> Filter:
+    return Filter(tool or None, state, dataset or None)
+
+
+def listed(node: LocalNode, asked: Wanted, only: Filter) -> list[tuple[str, str]]:
+    """Id and JSON of the runs of a page, the newest first, and of one more."""
+    return node.store.bodies(
         "run",
         after=asked.after,
         limit=asked.size + 1,
         newest_first=True,
-        tool=tool.lower() if tool else None,
-        state=state.value if state else None,
-        dataset=dataset.lower() if dataset else None,
+        tool=only.tool.lower() if only.tool else None,
+        state=only.state.value if only.state else None,
+        dataset=only.dataset.lower() if only.dataset else None,
     )
-    return encoded(page(bodies, asked.size))
+
+
+@router.get("", responses={200: {"model": Page[Run]}})
+def list_runs(node: Node, asked: Asked, only: Annotated[Filter, Depends(_filter)]) -> Response:
+    """Runs on this node, the newest first."""
+    return encoded(page(listed(node, asked, only), asked.size))
 
 
 @router.get("/{run_id}", responses={200: {"model": Run}})
@@ -89,23 +107,6 @@ async def show(request: Request, node: Node, run_id: str, wait: Wait) -> Respons
         await ended(request, wait, lambda: running.find_run(node, run_id).state in ENDED)
     body = node.store.body("run", run_id)
     return encoded((body or running.find_run(node, run_id).model_dump_json()).encode())
-
-
-@router.get("/{run_id}/log", response_class=Response)
-async def log(request: Request, node: Node, run_id: str) -> Response:
-    """What the run prints: text, or server-sent events with `Accept: text/event-stream`.
-
-    The id of an event is how many bytes of the log have come with it; `Last-Event-ID` goes on from there. The last
-    event is `end`, with the run as it is then.
-    """
-    running.find_run(node, run_id)
-    path = node.workspace.run(run_id) / "log"
-    return await streams.log_response(
-        request,
-        path,
-        lambda: running.find_run(node, run_id).state in ENDED,
-        lambda: node.store.body("run", run_id) or "{}",
-    )
 
 
 @router.post("/{run_id}/cancel", status_code=202, responses={202: {"model": Run}})

@@ -14,7 +14,10 @@ from fastapi.responses import FileResponse, StreamingResponse
 
 from mao import finding
 from mao.catalogue import DATASETS, HEADS, SCHEDULES, SLOTS
+from mao.errors import BadRange
+from mao.log_file import size_of
 from mao.registry import Change
+from mao.web import problems
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import api
 
@@ -31,6 +34,7 @@ _LOOK = 0.1  # seconds between two looks at a log that grows
 _SILENCE = 15.0  # seconds after which a stream says that it is still there
 _CHUNK = 65536
 _TEXT = "text/plain; charset=utf-8"
+_RANGE = re.compile(r"bytes=(?P<first>[0-9]{0,15})-(?P<last>[0-9]{0,15})", re.ASCII | re.IGNORECASE)
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -51,23 +55,41 @@ async def log_response(
         stream = _followed(request, path, int(last[0]) if last else 0, is_ended, final)
         return StreamingResponse(stream, media_type="text/event-stream", headers=_HEADERS)
     over = await run_in_threadpool(is_ended)
-    size = await run_in_threadpool(_size, path)
-    if size and over:
+    size = await run_in_threadpool(size_of, path)
+    wanted = _range(request, size)
+    if size and over and wanted is None:
         return FileResponse(path, media_type=_TEXT)
     # A log that grows while it is sent would be longer than its Content-Length.
-    return StreamingResponse(_part(path, size), media_type=_TEXT, headers={"Content-Length": str(size)})
+    start, end = wanted or (0, size)
+    if wanted is not None and start >= end:
+        error = BadRange(f"The log has {size} bytes so far, and none of those that are asked for.")
+        refused = problems.response(error, request.state.request_id)
+        refused.headers["Content-Range"] = f"bytes */{size}"
+        return refused
+    headers = {"Content-Length": str(end - start), "Accept-Ranges": "bytes"}
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 200 if wanted is None else 206
+    return StreamingResponse(_part(path, start, end), status, media_type=_TEXT, headers=headers)
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
+def _range(request: Request, size: int) -> tuple[int, int] | None:
+    """Where the bytes begin and end that are asked for (RFC 9110, 14.2); None for all.
+
+    Several ranges, and those that are asked for under a condition, are left to those who serve files.
+    """
+    found = _RANGE.fullmatch(request.headers.get("range", ""))
+    if found is None or "if-range" in request.headers:
+        return None
+    first, last = found["first"], found["last"]
+    if first:
+        return (int(first), min(int(last) + 1, size) if last else size) if not last or int(first) <= int(last) else None
+    return (max(0, size - int(last)), size) if last else None
 
 
-async def _part(path: Path, size: int) -> AsyncIterator[bytes]:
-    for offset in range(0, size, _CHUNK):
-        yield (await run_in_threadpool(_read, path, offset))[: size - offset]
+async def _part(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    for offset in range(start, end, _CHUNK):
+        yield (await run_in_threadpool(_read, path, offset))[: end - offset]
 
 
 async def _followed(
@@ -81,7 +103,7 @@ async def _followed(
         ticket = changes.ticket()
         if ticket is not seen:  # asked before reading: what was written before the end is then all there
             over, seen = over or await run_in_threadpool(is_ended), ticket
-        chunk = await run_in_threadpool(_read, path, offset) if _size(path) > offset else b""
+        chunk = await run_in_threadpool(_read, path, offset) if size_of(path) > offset else b""
         offset += len(chunk)
         text = decoder.decode(chunk, final=over and not chunk)
         if text:
