@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,7 +14,7 @@ from observatory.pages import PAGES, path_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
     from observatory import Observatory
 
@@ -72,6 +72,11 @@ class Traffic:
         session.send("Network.enable")
         session.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
+    def begin(self) -> None:
+        """Count from here on."""
+        self._endless.clear()
+        self._bytes.clear()
+
     def _sent(self, event: dict[str, Any]) -> None:
         if event.get("type") == "EventSource":
             self._endless.add(event["requestId"])
@@ -92,20 +97,38 @@ class Traffic:
         return sum(size for request, size in self._bytes.items() if request not in self._endless)
 
 
+class Desk(NamedTuple):
+    """A page at a desk, what it has loaded, and what it has complained of: one for all tests, as it would take long."""
+
+    page: Page
+    traffic: Traffic
+    complaints: list[str]
+
+    def visit(self, path: str) -> None:
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size(DESK)  # type: ignore[arg-type]  # a dict of its own type
+        self.complaints.clear()
+        self.traffic.begin()
+        answer = self.page.goto(path)
+        assert answer is not None
+        assert answer.status == 200
+        is_still(self.page)
+
+
 @pytest.fixture(scope="module")
-def desk(browser: Browser, observed: Observatory) -> Iterator[tuple[BrowserContext, list[str]]]:
-    """A browser at a desk, and what its pages have complained of."""
-    context, complaints = signed_in(browser, observed.node, viewport=DESK, color_scheme="light")
+def desk(browser: Browser, observed: Observatory) -> Iterator[Desk]:
+    context, complaints = signed_in(browser, observed.node)
     context.add_init_script(WATCH_SHIFTS)
-    yield context, complaints
+    page = context.new_page()
+    yield Desk(page, Traffic(page), complaints)
     context.close()
 
 
 @pytest.fixture(scope="module")
-def plain(browser: Browser, observed: Observatory) -> Iterator[BrowserContext]:
-    """A browser without scripts."""
+def plain(browser: Browser, observed: Observatory) -> Iterator[Page]:
+    """A page of a browser without scripts."""
     context, _ = signed_in(browser, observed.node, java_script_enabled=False)
-    yield context
+    yield context.new_page()
     context.close()
 
 
@@ -120,21 +143,12 @@ def violations(page: Page, rules: dict[str, object]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_light_and_still_and_for_everybody(
-    desk: tuple[BrowserContext, list[str]], observed: Observatory, name: str
-) -> None:
-    context, complaints = desk
-    complaints.clear()
-    page = context.new_page()
-    traffic = Traffic(page)
+def test_a_page_is_light_and_still_and_for_everybody(desk: Desk, observed: Observatory, name: str) -> None:
+    desk.visit(path_of(observed, name))
+    page = desk.page
 
-    answer = page.goto(path_of(observed, name))
-    assert answer is not None
-    assert answer.status == 200
-    is_still(page)
-
-    assert traffic.requests <= MOST_REQUESTS
-    assert traffic.bytes < MOST_BYTES
+    assert desk.traffic.requests <= MOST_REQUESTS
+    assert desk.traffic.bytes < MOST_BYTES
     shifts = page.evaluate("shifted")
     assert sum(shift[0] for shift in shifts) < MOST_SHIFT, shifts
     assert page.evaluate("document.scrollingElement.scrollWidth") <= DESK["width"]
@@ -142,29 +156,23 @@ def test_a_page_is_light_and_still_and_for_everybody(
     assert violations(page, RULES) == []
     page.emulate_media(color_scheme="dark")
     assert violations(page, OF_COLOURS) == []
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # as above
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
-    assert complaints == []
-    page.close()
+    assert desk.complaints == []
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_can_be_read_without_scripts(plain: BrowserContext, observed: Observatory, name: str) -> None:
-    page = plain.new_page()
-    page.goto(path_of(observed, name))
+def test_a_page_can_be_read_without_scripts(plain: Page, observed: Observatory, name: str) -> None:
+    plain.goto(path_of(observed, name))
 
-    assert page.get_by_role("heading", level=1).inner_text()
-    assert SAID[name] in page.locator("main").inner_text()
-    page.close()
+    assert plain.get_by_role("heading", level=1).inner_text()
+    assert SAID[name] in plain.locator("main").inner_text()
 
 
-@pytest.mark.parametrize("name", ["overview", "tool", "run", "new-schedule", "dataset-with-chart"])
-def test_a_page_can_be_used_with_the_keyboard(
-    desk: tuple[BrowserContext, list[str]], observed: Observatory, name: str
-) -> None:
-    page = desk[0].new_page()
-    page.goto(path_of(observed, name))
-    is_still(page)
+@pytest.mark.parametrize("name", ["overview", "tool", "run", "new-schedule"])
+def test_a_page_can_be_used_with_the_keyboard(desk: Desk, observed: Observatory, name: str) -> None:
+    desk.visit(path_of(observed, name))
+    page = desk.page
 
     stops = list(walked(page))
 
@@ -174,7 +182,6 @@ def test_a_page_can_be_used_with_the_keyboard(
     page.locator(".skip").focus()
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    page.close()
 
 
 def walked(page: Page) -> Iterator[str]:
