@@ -30,6 +30,7 @@ _GROUPS = {
     "published": "What is in a dataset",
     "this node": "What is on this node",
     "runs": "Runs",
+    "files": "The files of runs and clones",
     "schedules": "Schedules and their slots",
     "events": "Changes as they come",
     "access": "Who may ask",

@@ -14,6 +14,7 @@ from mao.web import (
     audit_routes,
     change_routes,
     cluster_routes,
+    file_routes,
     founding,
     installation_routes,
     login,
@@ -48,6 +49,7 @@ _PARTS = (
     change_routes,
     installation_routes,
     run_routes,
+    file_routes,
     slot_routes,  # its paths without an id come before those with one
     schedule_routes,
     secret_routes,

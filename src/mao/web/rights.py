@@ -26,8 +26,10 @@ _READ = """
     GET /api/v1/datasets/*/changes/*, GET /api/v1/datasets/*/conflicts, GET /api/v1/datasets/*/verification,
     GET /api/v1/installations, GET /api/v1/installations/*, GET /api/v1/installations/*/help,
     GET /api/v1/installations/*/update, GET /api/v1/installations/*/log,
-    GET /api/v1/clones, GET /api/v1/clones/*,
+    GET /api/v1/clones, GET /api/v1/clones/*, GET /api/v1/clones/*/files, GET /api/v1/clones/*/content,
     GET /api/v1/runs, GET /api/v1/runs/*, GET /api/v1/runs/*/log,
+    GET /api/v1/runs/*/files, GET /api/v1/runs/*/content,
+    GET /api/v1/datasets/*/course,
     GET /api/v1/schedules, GET /api/v1/schedules/*, GET /api/v1/schedules/*/preview, GET /api/v1/schedules/*/slots,
     GET /api/v1/cluster, GET /api/v1/cluster/join, GET /api/v1/nodes, GET /api/v1/nodes/*
 """
