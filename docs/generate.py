@@ -49,6 +49,9 @@ _ERRORS_HEAD = """{generated}
 What the node could not do travels as `application/problem+json` (RFC 9457): its `code` is in the tables, its
 `status` is the HTTP status, and the command line ends with the exit status. Anything else is a bug: status
 500, exit status 1. A tool that fails is no error of the node but a run in the state `failed`.
+
+Where several things are wrong, `errors` has each of them with its `message`: of a definition with its `line` and
+`column`, the `text` of that line, its `path` and a `suggestion`; of arguments with the `argument`.
 """
 
 _FAILURES_HEAD = """{generated}

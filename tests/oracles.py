@@ -58,11 +58,13 @@ def _check_faults(error: BadDefinition, text: bytes | str) -> None:
     decoded = text if isinstance(text, str) else text.decode(errors="replace")
     rows = re.split("\r\n|\r|\n", decoded.removeprefix("\ufeff"))
     for fault in error.faults:
-        assert fault.keys() == {"file", "line", "column", "path", "message", "suggestion"}
+        assert fault.keys() == {"file", "line", "column", "path", "text", "message", "suggestion"}
         assert fault["file"] == "dir/mao.yaml"
         assert 1 <= fault["line"] <= len(rows), fault
         assert 1 <= fault["column"] <= len(rows[fault["line"] - 1]) + 1, fault
         assert fault["path"].isprintable()
+        assert fault["text"].isprintable()
+        assert len(fault["text"]) <= 100
         assert 0 < len(fault["message"]) < LONGEST_MESSAGE
     assert all(row.isprintable() for row in error.detail.split("\n"))
     json.dumps(error.faults, ensure_ascii=False).encode()

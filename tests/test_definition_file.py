@@ -142,6 +142,7 @@ Timeout: soon
         "line": 2,
         "column": 1,
         "path": "Naem",
+        "text": "Naem: hello",
         "message": "Naem is not a key that is known here",
         "suggestion": "Name",
     }

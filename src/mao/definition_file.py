@@ -207,15 +207,13 @@ def _unknown_key(at: Location, version: str) -> Fault:
 
 def _bad_definition(tree: Tree, file: str) -> BadDefinition:
     faults = sorted(tree.faults, key=tree.position)
-    listed: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for fault in faults[:MAX_FAULTS]:
-        line, column = tree.position(fault)
-        near = fault.suggestion()
-        message = f"{fault.path} {fault.message}" if fault.path else fault.message
-        entry = {"file": file, "line": line, "column": column, "path": fault.path, "message": message}
-        listed.append(entry | {"suggestion": near})
-        lines.append(f"{file}:{line}:{column}: {message}" + (f" (did you mean '{near}'?)" if near else ""))
+    listed = tree.described(faults[:MAX_FAULTS], file)
+    lines = [_line(fault) for fault in listed]
     if len(faults) > MAX_FAULTS:
         lines.append(f"{file}: and {len(faults) - MAX_FAULTS:,} more")
     return BadDefinition("\n".join(lines), listed)
+
+
+def _line(fault: dict[str, Any]) -> str:
+    near = f" (did you mean '{fault['suggestion']}'?)" if fault["suggestion"] else ""
+    return f"{fault['file']}:{fault['line']}:{fault['column']}: {fault['message']}{near}"

@@ -201,14 +201,8 @@ def _check_files(definition: Definition, files: dict[str, str], file: str, text:
     tree = read_tree(text)
     faults = [Fault(at, message) for at, message in found if message]
     faults.sort(key=tree.position)
-    listed = [
-        dict(zip(("line", "column"), tree.position(fault), strict=True))
-        | {"file": file, "path": fault.path, "message": fault.message, "suggestion": None}
-        for fault in faults
-    ]
-    if listed:
-        lines = [f"{file}:{f['line']}:{f['column']}: {f['path']} {f['message']}" for f in listed]
-        raise BadDefinition("\n".join(lines), listed)
+    if listed := tree.described(faults, file):
+        raise BadDefinition("\n".join(f"{file}:{f['line']}:{f['column']}: {f['message']}" for f in listed), listed)
 
 
 def _path_fault(path: str, files: dict[str, str], *, is_folder: bool) -> str | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SHOWN_BEFORE = 60
+"""Characters of a long line that are shown before what is wrong in it."""
+
 
 def seconds(number: float | None) -> str:
     """A duration in words."""

@@ -15,6 +15,7 @@ import yaml
 
 from mao.fields import shown
 from mao.names import nearest
+from mao.wording import SHOWN_BEFORE
 
 Location = tuple[str | int, ...]
 Mark = tuple[int, int]
@@ -23,6 +24,8 @@ Mark = tuple[int, int]
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_VALUES = 10_000
+LONGEST_SHOWN = 100
+"""Characters of a line that are shown with a fault in it."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STRING_TAGS = {None, "!", "tag:yaml.org,2002:str"}
@@ -64,6 +67,8 @@ class Tree:
     values: dict[Location, Mark] = field(default_factory=dict)
     keys: dict[Location, Mark] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    text: str = ""
+    """What was read, as far as it is text."""
     broken: set[Location] = field(default_factory=set)
     """Where a fault was found that makes others at the same place meaningless."""
 
@@ -78,10 +83,28 @@ class Tree:
             at = at[:-1]
         return self.values.get(at, (1, 1))
 
+    def described(self, faults: list[Fault], file: str) -> list[dict[str, Any]]:
+        """The faults for programs and people: of each where it is, the line there, what it is, what may be meant."""
+        rows = _LINE_END.split(self.text)
+        found = []
+        for fault in faults:
+            line, column = self.position(fault)
+            text = _window(rows[line - 1], column) if line <= len(rows) else ""
+            message = f"{fault.path} {fault.message}" if fault.path else fault.message
+            place = {"file": file, "line": line, "column": column, "path": fault.path, "text": text}
+            found.append(place | {"message": message, "suggestion": fault.suggestion()})
+        return found
+
     def spoil(self, at: Location, message: str, mark: Mark | None = None) -> None:
         """Add a fault, after which nothing more is to be said of the place."""
         self.faults.append(Fault(at, message, mark=mark))
         self.broken.add(at)
+
+
+def _window(row: str, column: int) -> str:
+    """What is shown of a line: what could steer a terminal, or turn the text around, is replaced."""
+    start = max(0, column - 1 - SHOWN_BEFORE)
+    return "".join(char if char.isprintable() else " " for char in row[start : start + LONGEST_SHOWN]).rstrip()
 
 
 class _Unreadable(Exception):
@@ -93,12 +116,20 @@ class _Unreadable(Exception):
 def read_tree(text: bytes | str) -> Tree:
     """The tree that `text` holds; where it could not be read, `faults` say why and `value` may be None."""
     builder = _Builder()
+    builder.tree.text = _readable(text)
     try:
         builder.read(_decoded(text))
     except _Unreadable as error:
         builder.tree.faults.append(error.fault)
         builder.tree.value = None
     return builder.tree
+
+
+def _readable(text: bytes | str) -> str:
+    """What of `text` people can read, to show them where it is wrong."""
+    if len(text) > MAX_BYTES:
+        return ""
+    return text if isinstance(text, str) else text.decode("utf-8-sig", "replace")
 
 
 def _decoded(text: bytes | str) -> str:

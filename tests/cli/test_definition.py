@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
+from cli.place import alone
 from mao.cli.definition import definition
 from mao.definition_file import load
 from mao.errors import BadDefinition, Conflict, NotFound
@@ -45,11 +46,10 @@ def test_a_folder_is_checked_by_the_definition_in_it(tmp_path: Path, name: str) 
 def test_each_fault_is_shown_with_its_line_and_a_caret(tmp_path: Path) -> None:
     file = tmp_path / "mao.yaml"
     file.write_text(GOOD.replace("Name: hello", "Naem: hello"))
-    found = error(mao("check", file))
-    assert isinstance(found, BadDefinition)
-    assert found.exit_status == 2
-    assert found.detail.split("\n") == [
-        f"{file}:1:1: Name is missing",
+    done = alone("definition", "check", str(file))
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"mao: {file}:1:1: Name is missing",
         "    Version: 1",
         "    ^",
         f"{file}:2:1: Naem is not a key that is known here (did you mean 'Name'?)",
@@ -60,9 +60,7 @@ def test_each_fault_is_shown_with_its_line_and_a_caret(tmp_path: Path) -> None:
 
 def test_a_long_line_is_cut_around_the_fault_and_cannot_steer_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "mao.yaml").write_bytes(b"Name: " + b"x" * 500 + b"\x1b[2J\n")
-    found = error(mao("check", tmp_path))
-    assert isinstance(found, BadDefinition)
-    _, window, caret = found.detail.split("\n")
+    _, window, caret = alone("definition", "check", str(tmp_path)).stderr.splitlines()
     assert window.isprintable()
     assert window[caret.index("^")] == " "
 
@@ -80,7 +78,7 @@ def test_programs_get_json(tmp_path: Path, output: str) -> None:
     assert result.exit_code == 2
     answer = json.loads(result.stdout)
     assert answer["ok"] is False
-    assert {"file", "line", "column", "path", "message", "suggestion"} == set(answer["faults"][0])
+    assert {"file", "line", "column", "path", "text", "message", "suggestion"} == set(answer["faults"][0])
 
 
 def test_a_huge_file_is_refused(tmp_path: Path) -> None:

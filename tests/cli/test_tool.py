@@ -50,11 +50,11 @@ def test_the_faults_of_a_definition_come_one_by_one(place: Place, tmp_path: Path
     commit(tmp_path / "bad", {"mao.yaml": "Version: 1\nNaem: bad\n"})
     done = place.mao("tool", "register", str(tmp_path / "bad"))
     assert done.returncode == 2
-    assert "did you mean 'Name'?" in done.stderr
+    assert "did you mean 'Name'?)\n    Naem: bad\n    ^\n" in done.stderr
     done = place.mao("tool", "register", str(tmp_path / "bad"), "-o", "json")
     problem = json.loads(done.stderr)
     assert (problem["code"], problem["status"], done.stdout) == ("bad-definition", 422, "")
-    assert problem["errors"][0]["line"] == 1
+    assert [(error["line"], error["text"]) for error in problem["errors"]][-1] == (2, "Naem: bad")
 
 
 def test_a_name_that_is_not_known_ends_with_3_and_the_nearest_one(place: Place) -> None:

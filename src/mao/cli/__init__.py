@@ -81,10 +81,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _report(error: MaoError, output: str) -> None:
     """Say on stderr what could not be done: in words, or as JSON where that is the output asked for."""
-    from mao.cli.output import plain
+    from mao.cli.output import plain, with_lines
 
     if output in {"table", "csv"}:
-        click.echo(f"mao: {plain(error.detail)}", err=True)
+        click.echo(f"mao: {plain(with_lines(error.detail, error.faults))}", err=True)
         return
     import json
 

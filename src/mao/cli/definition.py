@@ -48,7 +48,7 @@ def check(context: click.Context, path: Path, output: str) -> None:
         found = load(text, str(file))
     except BadDefinition as error:
         if output == "table":
-            raise BadDefinition(_with_source(error.detail, error.faults, text), error.faults) from None
+            raise
         _write_json({"ok": False, "faults": error.faults}, output)
         context.exit(BadDefinition.exit_status)
     if output == "table":
@@ -74,23 +74,6 @@ def _read(file: Path) -> bytes:
             return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise NotFound(f"{file} cannot be read: {error.strerror}.") from None
-
-
-def _with_source(detail: str, faults: list[dict[str, Any]], text: bytes) -> str:
-    """The faults, each followed by its line of the file and a caret below the column."""
-    source = text.decode("utf-8-sig", "replace").split("\n")
-    lines = detail.split("\n")
-    shown = []
-    for message, fault in zip(lines, faults, strict=False):
-        shown.append(message)
-        line, column = fault["line"], fault["column"]
-        row = source[line - 1] if line <= len(source) else ""
-        # Long lines are cut around the column; what could steer a terminal is replaced.
-        start = max(0, column - 61)
-        window = "".join(char if char.isprintable() else " " for char in row[start : start + 100])
-        if window.strip():
-            shown += [f"    {window}", "    " + " " * (column - 1 - start) + "^"]
-    return "\n".join(shown + lines[len(faults) :])
 
 
 def _summary(found: Definition) -> str:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mao.wording import seconds
+from mao.wording import SHOWN_BEFORE, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FORMATS = ("table", "json", "ndjson")
 
@@ -101,6 +101,16 @@ def raw(text: str, *, err: bool = False) -> None:
 def plain(text: str) -> str:
     """`text` without what could steer a terminal: it may come from another node or a remote."""
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def with_lines(detail: str, faults: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with a definition, each fault followed by its line and a caret below the column."""
+    told = detail.split("\n")
+    for place, fault in enumerate(faults[: len(told)]):
+        if text := fault.get("text"):
+            caret = " " * min(fault["column"] - 1, SHOWN_BEFORE)
+            told[place] += f"\n    {text}\n    {caret}^"
+    return "\n".join(told)
 
 
 def moment(text: str | None) -> str:

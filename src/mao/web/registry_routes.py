@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Query, Response
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mao.local_node import LocalNode
-    from mao.registry import Entry
 
 router = api("registry")
 Asked = Annotated[Wanted, Depends(wanted)]
@@ -48,12 +46,6 @@ class NewDataset(BaseModel):
     description: str = ""
 
 
-def _described(entry: Entry) -> str:
-    value = json.loads(entry.value)
-    description = value.get("description") or value.get("definition", {}).get("Description", "")
-    return f"{value['name']}\n{description}".casefold()
-
-
 def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> Response:
     if asked.after is None and search is None and asked.size <= USUAL_SIZE:
         body = node.mirror.cached(f"page {prefix} {asked.size}", lambda: _page(node, prefix, asked, search))
@@ -63,14 +55,7 @@ def _listed(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> 
 
 
 def _page(node: LocalNode, prefix: str, asked: Wanted, search: str | None) -> bytes:
-    after = prefix + asked.after if asked.after else ""
-    if search:
-        wanted_text = search.casefold()
-        each = node.mirror.each(f"search {prefix}", prefix, _described)
-        entries = [entry for entry, text in each.values() if wanted_text in text and entry.key > after]
-    else:
-        entries = node.mirror.entries(prefix, after=after, limit=asked.size + 1)
-    listed = entries[: asked.size + 1]
+    listed = finding.listed(node, prefix, after=asked.after or "", limit=asked.size + 1, search=search)
     return page(((entry.key.removeprefix(prefix), finding.shown(node, entry)) for entry in listed), asked.size)
 
 

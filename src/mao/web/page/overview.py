@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 
-from mao import finding
-from mao.catalogue import DATASETS, NODES, Dataset, Node
+from mao.catalogue import DATASETS, HEADS, NODES, Dataset, Node, dataset_in
 from mao.run import Run, RunState
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
@@ -52,6 +53,11 @@ def _troubled(node: LocalNode) -> list[Run]:
 
 
 def _datasets(node: LocalNode) -> list[Dataset]:
-    """The registered datasets, those with the newest data first."""
-    found = [Dataset.model_validate_json(finding.shown(node, entry)) for entry in node.mirror.entries(DATASETS)]
-    return sorted(found, key=lambda each: (each.updated_at is not None, each.updated_at), reverse=True)[:_SHOWN]
+    """Registered datasets, those with the newest data first."""
+    told = node.mirror.each("newest data", HEADS, lambda entry: json.loads(entry.value).get("updated_at") or "")
+    newest = nlargest(_SHOWN, told.items(), key=lambda item: item[1][1])
+    keys = [key.removeprefix(HEADS) for key, _ in newest]
+    others = (entry.key.removeprefix(DATASETS) for entry in node.mirror.entries(DATASETS, limit=2 * _SHOWN))
+    keys += [key for key in others if key not in keys]
+    found = (dataset_in(node.mirror.get, key) for key in keys)
+    return [dataset for dataset in found if dataset is not None][:_SHOWN]
