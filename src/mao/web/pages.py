@@ -76,12 +76,17 @@ async def wanted(
         raise BadPage("The page_token is not one that this server gave. Begin again without it.") from error
 
 
+def token_of(key: str) -> str:
+    """The `page_token` for what comes after `key`."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
 def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:
     """A page of JSON values by their keys; given one more than `size`, it knows that another page follows."""
     listed = list(items)
     more = len(listed) > size
     listed = listed[:size]
-    token = base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
+    token = token_of(listed[-1][0]) if more else None
     bodies = b",".join(value if isinstance(value, bytes) else value.encode() for _, value in listed)
     return b'{"items":[%s],"next_page_token":%s}' % (bodies, json.dumps(token).encode())
 

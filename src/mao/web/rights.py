@@ -30,6 +30,7 @@ _READ = """
     GET /api/v1/runs, GET /api/v1/runs/*, GET /api/v1/runs/*/log,
     GET /api/v1/runs/*/files, GET /api/v1/runs/*/content,
     GET /api/v1/datasets/*/course,
+    GET /view/datasets, GET /view/datasets/*, GET /view/datasets/*/growth,
     GET /api/v1/schedules, GET /api/v1/schedules/*, GET /api/v1/schedules/*/preview, GET /api/v1/schedules/*/slots,
     GET /api/v1/cluster, GET /api/v1/cluster/join, GET /api/v1/nodes, GET /api/v1/nodes/*
 """
