@@ -28,17 +28,21 @@
     const data = [rows.map((row) => numberOf(row.cells[x.cellIndex])), ...series.map(({ column }) => rows.map((row) => numberOf(row.cells[column])))];
     const bars = table.dataset.bars !== undefined;
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+    const byDay = x.dataset.x === "day", timed = byDay || x.dataset.x === "time";
+    const written = (at) => (byDay ? new Date(at * 1000).toISOString().slice(0, 10) : window.mao.local(new Date(at * 1000)));
+    const over = timed ? { ...axis, space: 90, values: (_, at, __, ___, step) => at.map((one) => (step < 86400 ? written(one).slice(5, 16) : written(one).slice(0, 10))) } : axis;
     const scales = [...new Set(series.map(({ head }) => head.dataset.y || "y"))];
     const plot = new window.uPlot({
       width, height: HEIGHT,
-      scales: { x: { time: x.dataset.x === "time" } },
-      series: [{ label: x.textContent }, ...series.map(({ head }, at) => ({
+      scales: { x: { time: timed } },
+      tzDate: (at) => (byDay ? window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000)),
+      series: [{ label: x.textContent, value: (_, at) => (at === null ? "" : timed ? written(at) : String(at)) }, ...series.map(({ head }, at) => ({
         label: head.textContent, scale: head.dataset.y || "y", stroke: colour(colours[at % colours.length]), width: 1.5,
         fill: bars ? colour(colours[at]) : undefined, paths: bars ? window.uPlot.paths.bars({ size: [0.7, 24] }) : undefined,
         points: { show: rows.length < 40 && !bars },
         value: (_, value) => (value === null ? "" : head.dataset.y === "bytes" ? bytes(value) : String(value)),
       }))],
-      axes: [axis, ...scales.map((scale, at) => ({
+      axes: [over, ...scales.map((scale, at) => ({
         ...axis, scale, side: at ? 1 : 3, size: 62, grid: at ? { show: false } : axis.grid,
         values: scale === "bytes" ? (_, values) => values.map(bytes) : undefined,
       }))],
