@@ -162,7 +162,7 @@ class FolderNotFound(NotFound):
 
 
 class PathNotFound(NotFound):
-    """The dataset has nothing at that path."""
+    """There is nothing at that path."""
 
 
 class ChangeNotFound(NotFound):
