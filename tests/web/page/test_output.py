@@ -53,7 +53,9 @@ def part(page: Seen) -> dict[str, str]:
 
 
 def lines(page: Seen) -> list[str]:
-    return [each.text.removesuffix("\n") for each in page.elements if each.attributes.get("class") in {"line", "line on"}]
+    return [
+        each.text.removesuffix("\n") for each in page.elements if each.attributes.get("class") in {"line", "line on"}
+    ]
 
 
 def test_the_page_of_a_run_holds_the_end_of_its_output(node: Serving, printing: tuple[str, Path]) -> None:
