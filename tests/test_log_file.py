@@ -120,6 +120,16 @@ def test_what_is_looked_for_is_text_and_no_pattern(log: Path) -> None:
     assert search(log, "a.é").offset is None
 
 
+def test_colours_within_a_text_do_not_matter(log: Path) -> None:
+    log.write_bytes(b"\x1b[1m\x1b[31mer\x1b[0mr\x1b]0;t\x07or\x1b[0m \x1b[32mhere\x1b[0m\n")
+
+    found = search(log, "Error here")
+
+    assert (found.offset, found.line) == (9, "error here")
+    assert log.read_bytes()[9 : found.scanned_to].endswith(b"here")
+    assert search(log, "31m").offset is None
+
+
 def test_text_at_the_border_of_two_chunks_is_found(log: Path) -> None:
     log.write_bytes(b"x" * (log_file._CHUNK - 3) + b"needle" + b"x" * 100)
 

@@ -29,6 +29,10 @@ _PATIENCE = 1.0
 """Seconds after which a search stops where it is: the disk may be slow."""
 _LINE_SHOWN = 500
 """Bytes of a line that a search gives."""
+_SEQUENCE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,2000}(?:\x07|\x1b\\))")
+"""What a terminal does not show; a text may be found around it."""
+_BETWEEN = 1_024
+"""Bytes of sequences that may be within a text that is found."""
 _CUT_SHORT = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[\]P^_X][^\x07\x1b\n]{0,2000}\x1b?|[ -/]*)?\Z")
 """An escape sequence of which a part is missing at the end."""
 
@@ -206,10 +210,10 @@ def _whole(content: bytes) -> int:
 def search(path: Path, text: str, start: int = 0, *, most: int = SEARCHED) -> Found:
     """Where `text` comes next, in whatever case; looked for in `most` bytes from `start` on, for a second or so.
 
-    It is looked for in what was printed, in which there may be sequences for colours.
+    Sequences for colours within it do not matter.
     """
     pattern = _pattern(text)
-    longest = 4 * len(text)  # bytes of characters that are other ones in the other case
+    longest = 4 * len(text) + _BETWEEN  # characters may be longer in the other case
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -220,8 +224,9 @@ def search(path: Path, text: str, start: int = 0, *, most: int = SEARCHED) -> Fo
         deadline = time.monotonic() + _PATIENCE
         while start < end:
             data = _read(file, start, min(size, start + _CHUNK + longest))
-            if found := pattern(data):
-                at, length = found
+            if found := pattern(_SEQUENCE.sub(b"", data) if b"\x1b" in data else data):
+                at = _raw(data, found[0])
+                length = _raw(data, sum(found) - 1) + 1 - at
                 return Found(start + at, length, _line(file, start + at, size), start + at + length, size)
             start = min(start + _CHUNK, size)
             if time.monotonic() > deadline:
@@ -249,9 +254,19 @@ def _pattern(text: str) -> Callable[[bytes], tuple[int, int] | None]:
     return varied
 
 
+def _raw(data: bytes, at: int) -> int:
+    """Where something is in `data` that is at `at` without the sequences."""
+    if b"\x1b" in data:
+        for sequence in _SEQUENCE.finditer(data):
+            if sequence.start() > at:
+                break
+            at += len(sequence[0])
+    return at
+
+
 def _line(file: BinaryIO, at: int, size: int) -> str:
     first = max(0, at - _LINE_SHOWN // 2)
     data = _read(file, first, min(size, at + _LINE_SHOWN // 2))
     begin = data.rfind(b"\n", 0, at - first) + 1
     end = data.find(b"\n", at - first)
-    return data[begin : len(data) if end < 0 else end].decode("utf-8", "replace")
+    return _SEQUENCE.sub(b"", data[begin : len(data) if end < 0 else end]).decode("utf-8", "replace")

@@ -101,8 +101,8 @@ def html(content: bytes, start: int, style: Style = PLAIN, *, begins_line: bool 
         spans = [found.span() for found in pattern.finditer("".join(p.text for p in line.pieces))] if pattern else []
         out += (
             f'<div class="line{"" if begins_line else " on"}" data-at="{at}">',
-            *_shown(line, at, spans[:left]),
-            "\n</div>",
+            *(_shown(line, at, spans[:left]) if line.pieces else ("<br>",)),
+            "</div>",
         )
         left = max(0, left - len(spans))
         begins_line = True

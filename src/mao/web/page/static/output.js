@@ -2,7 +2,8 @@
 (() => {
   "use strict";
 
-  const MOST_PARTS = 12; // in the page at the same time; each has 64 kB or 500 lines at most
+  const MOST_PARTS = 12; // in the page at the same time
+  const [MOST_BYTES, MOST_LINES] = [65_536, 500]; // of a part
   const FAR = 400_000; // bytes behind the end from which following goes on at the end
   const FAST = 8; // lines at once that are not read out
   const NEAR = 300; // pixels from the edge at which more is loaded
@@ -15,6 +16,7 @@
       this.pause = section.querySelector(".pause");
       this.told = section.querySelector(".told");
       this.sought = section.querySelector(".sought");
+      this.none = section.querySelector(".none");
       this.find = section.querySelector("input[name=find]").value;
       this.search = null;
       this.size = number(this.last, "size");
@@ -62,7 +64,10 @@
 
     // One thing after the other: what is appended begins where the part before it ends.
     queue(act) {
-      this.work = this.work.then(act).then(() => { this.failures = 0; }, (error) => {
+      this.work = this.work.then(act).then(() => {
+        this.failures = 0;
+        this.refused = false;
+      }, (error) => {
         this.failures += 1;
         this.refused = error.status >= 400 && error.status < 500 && error.status !== 429;
       }).then(() => this.say());
@@ -89,12 +94,21 @@
       const quiet = part.childElementCount > FAST ? "off" : "polite";
       if (this.log.getAttribute("aria-live") !== quiet) this.log.setAttribute("aria-live", quiet);
       this.last.dataset.to = this.last.dataset.next = Math.min(number(this.last, "to"), from);
-      this.log.append(part);
+      this.join(part);
       while (this.log.childElementCount > MOST_PARTS) {
         const height = this.log.scrollHeight;
         this.first.remove();
         this.log.scrollTop -= height - this.log.scrollHeight;
       }
+    }
+
+    // What comes line for line is one part: parts are counted.
+    join(part) {
+      const last = this.last;
+      const fits = number(part, "to") - number(last, "from") <= MOST_BYTES;
+      if (!fits || last.childElementCount + part.childElementCount > MOST_LINES) return this.log.append(part);
+      last.append(...part.children);
+      for (const name of ["to", "next", "size", "over"]) last.dataset[name] = part.dataset[name];
     }
 
     async prepend() {
@@ -192,7 +206,8 @@
       this.pause.textContent = follows ? "Pause" : "Resume";
       this.pause.setAttribute("aria-pressed", String(!follows));
       this.section.querySelector(".bytes").textContent = bytes(this.size);
-      this.section.querySelector(".none").hidden = this.size > 0;
+      this.none.hidden = this.size > 0;
+      if (this.over) this.none.textContent = this.none.dataset.over;
       this.log.hidden = !this.size;
     }
 
