@@ -71,7 +71,9 @@ def show_preview(page: Page) -> None:
 
 
 def show_chart(page: Page) -> None:
-    page.locator("canvas, svg").first.wait_for()
+    """Wait until the remote was asked, and scroll to what is drawn of the newest file."""
+    page.get_by_text("The remote was asked just now.").wait_for()
+    page.evaluate("document.getElementById('growth').scrollIntoView()")
 
 
 PICTURES = {
