@@ -3,8 +3,8 @@
     python benchmarks/pages.py [--runs N] [--megabytes N] [--requests N]
 
 Each figure is the median of the ratio of neighbouring requests to two nodes (of output: two runs of one node). Goals:
-a page of 50 of 10,000 runs, also of those that a filter chooses, at most 1.5 of one of 100; the end, the beginning and the
-middle of a log of 100 MB at most 1.5 of those of one of 100 kB; a step of a search at most 0.5 s.
+50 of 10,000 runs, also of those that a filter chooses, at most 1.5 of 50 of 100; the end, the beginning and the middle
+of a log of 100 MB at most 1.5 of those of one of 100 kB; a step of a search at most 0.5 s.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def main() -> None:
         size = arguments.megabytes * 1_000_000
         for run, length in zip(ids, (100_000, size), strict=False):
             write_log(work / "large" / "runs" / run / "log", length)
-        small, large = (ServedNode(work / node, fresh=True).start() for node in ("small", "large"))
+        small, large = (ServedNode(work / node).start() for node in ("small", "large"))
         pages(small, large, arguments.requests)
         output(large, ids[0], ids[1], size, arguments.requests)
         small.stop()
