@@ -115,7 +115,7 @@ def output(node: ServedNode, short: str, long: str, size: int, requests: int) ->
     connection = Connection(node.port, node.token("read"))
     for words, query in (("end", ""), ("beginning", "?from=0"), ("middle", "?at={}")):
         paths = [f"/view/runs/{run}/output{query.format(half)}" for run, half in ((short, 50_000), (long, size // 2))]
-        pairs = in_turns(requests, *(lambda path=path: connection.get(path)[0] for path in paths))  # type: ignore[misc]
+        pairs = in_turns(requests, *(lambda path=path: connection.get(path)[0] for path in paths))
         print(f"output, its {words:24} {pairs}")
     path = f"/api/v1/runs/{long}/log/search?text=nowhere"
     steps = [connection.get(path)[0] for _ in range(max(5, requests // 10))]

@@ -31,6 +31,7 @@ _GROUPS = {
     "this node": "What is on this node",
     "runs": "Runs",
     "logs": "What runs and installers print",
+    "files": "The files of runs and clones",
     "schedules": "Schedules and their slots",
     "events": "Changes as they come",
     "access": "Who may ask",

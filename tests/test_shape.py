@@ -76,6 +76,7 @@ TESTED_ELSEWHERE = {
     "invitation.py": "test_admitting.py",
     "installation.py": "test_store.py",
     "kinds.py": "test_errors.py",
+    "outages.py": "test_errors.py",
     "ledger.py": "test_reckoning.py",
     "schedule.py": "test_scheduling.py",
     "screening.py": "test_unveiling.py",

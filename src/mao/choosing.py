@@ -40,7 +40,7 @@ def query(
     where = "kind = ?" + "".join(f" AND {column} = ?" for column in wanted)
     where += "".join(f" AND key {sign} ?" for sign, _ in bounds)
     order = f"ORDER BY key {'DESC' if newest_first else 'ASC'} LIMIT ?"
-    values = [kind, *wanted.values(), *(key for _, key in bounds), limit]
+    values: list[str | int] = [kind, *wanted.values(), *(key for _, key in bounds), limit]
     index = next((name for name in _INDEXED if name in wanted), None)
     if index is None or limit < 0:
         return f"SELECT key, body FROM documents WHERE {where} AND body IS NOT NULL {order}", values  # noqa: S608  # columns are ours

@@ -38,21 +38,45 @@ from mao.denials import (
     TooManyAttempts,
 )
 from mao.kinds import Conflict, Denied, InvalidRequest, MaoError, NotFound, OutsideFailed, Unavailable, by_code
+from mao.outages import (
+    DiskFull,
+    GitFailed,
+    InstallerFailed,
+    NodeUnreachable,
+    RegistryFull,
+    RegistryUnavailable,
+    RemoteRefused,
+    RemoteUnreachable,
+    RepositoryRefused,
+    RepositoryTooLarge,
+    Stopping,
+)
 
 __all__ = [
     "Conflict",
     "Denied",
+    "DiskFull",
     "ForeignHost",
     "ForeignOrigin",
+    "GitFailed",
+    "InstallerFailed",
     "InvalidRequest",
     "InvitationRefused",
     "MaoError",
+    "NodeUnreachable",
     "NotAllowed",
     "NotFound",
     "NotSignedIn",
     "OutsideFailed",
     "PolicyRefused",
+    "RegistryFull",
+    "RegistryUnavailable",
+    "RemoteRefused",
+    "RemoteUnreachable",
+    "RepositoryRefused",
+    "RepositoryTooLarge",
     "RightMissing",
+    "Stopping",
     "TooManyAttempts",
     "Unavailable",
     "by_code",
@@ -162,7 +186,7 @@ class FolderNotFound(NotFound):
 
 
 class PathNotFound(NotFound):
-    """The dataset has nothing at that path."""
+    """There is nothing at that path."""
 
 
 class ChangeNotFound(NotFound):
@@ -259,47 +283,3 @@ class TokenTaken(Conflict):
 
 class NotApproved(Conflict):
     """The commit has to be approved on this node before it is installed."""
-
-
-class GitFailed(OutsideFailed):
-    """git did not do what it was asked."""
-
-
-class InstallerFailed(OutsideFailed):
-    """The tool's installer failed."""
-
-
-class RemoteRefused(OutsideFailed):
-    """The remote answered, and refused."""
-
-
-class RemoteUnreachable(OutsideFailed):
-    """The remote did not answer."""
-
-
-class RepositoryRefused(OutsideFailed):
-    """The repository holds what this node does not bring to its disk."""
-
-
-class RepositoryTooLarge(OutsideFailed):
-    """The repository is more than this node takes."""
-
-
-class NodeUnreachable(Unavailable):
-    """No node answers at that address."""
-
-
-class DiskFull(Unavailable):
-    """There is no room left on this node's disk."""
-
-
-class Stopping(Unavailable):
-    """The node is stopping."""
-
-
-class RegistryUnavailable(Unavailable):
-    """The registry cannot be reached, or not enough of its members can."""
-
-
-class RegistryFull(Unavailable):
-    """The registry has reached its quota and takes nothing more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mao.daily import Course, course_of
 from mao.errors import MaoError, Stopping
 from mao.finding import find_dataset
 from mao.growth import (
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from mao.catalogue import Dataset
     from mao.dataset_history import History
-    from mao.growth import Growth
+    from mao.growth import Added, Growth
     from mao.local_node import LocalNode
     from mao.tally import Tally
 
@@ -35,34 +36,59 @@ _TOLD = 10
 """How many files or folders of one kind are told of."""
 
 
-def survey(node: LocalNode, name: str, today: date | None = None) -> Growth:
+def survey(node: LocalNode, name: str, today: date | None = None, *, ask: bool = True) -> Growth:
     """The growth of the dataset `name`: from its history, or from this node's own runs where that cannot be seen.
 
     Args:
         node: that asks the dataset's remote.
         name: of a registered dataset.
         today: the day, in UTC, up to which growth is measured; the present one if not given.
+        ask: whether the remote is asked for what is new; if not, what was seen last goes.
 
     Raises:
         DatasetNotFound
     """
     dataset = find_dataset(node, name)
-    history, problem = _history(node, dataset)
+    history, problem = _history(node, dataset) if ask else (node.history(dataset.name, dataset.url).counted(), None)
     limit: int = node.config["publishing.dataset_limit"]
     with node.locked("tally", ""), node.tally() as tally:
         tally.follow(node.store)
         own = tally.days(dataset.name, node.config.node)
         warnings = tuple(_warnings(tally, dataset.name, limit))
-    said = history is not None and any(row.unsaid < row.commits for row in history.added)
-    if history is not None and (said or not own):
-        source, added = Source.HISTORY, list(history.added)
-    else:
-        source, added = Source.OWN_RUNS, own
-        if history is not None:
-            problem = problem or "No commit of its history says how much it added."
+    source, added = _known(history, own)
+    if source is Source.OWN_RUNS and history is not None:
+        problem = problem or "No commit of its history says how much it added."
     grown = measured(dataset.name, added, today or now().date(), limit, source)
     seen = {"counted_at": history.counted_at if history else None, "problem": problem}
     return grown.model_copy(update={**seen, "warnings": grown.warnings + warnings})
+
+
+def course(node: LocalNode, name: str, today: date | None = None) -> Course:
+    """What was added to the dataset `name` day by day, as far as this node knows: no remote is asked.
+
+    Args:
+        node: that has seen the history, or published to it.
+        name: of a registered dataset.
+        today: the day, in UTC, on which it is looked at; the present one if not given.
+
+    Raises:
+        DatasetNotFound
+    """
+    dataset = find_dataset(node, name)
+    history = node.history(dataset.name, dataset.url).counted()
+    with node.locked("tally", ""), node.tally() as tally:
+        tally.follow(node.store)
+        source, added = _known(history, tally.days(dataset.name, node.config.node))
+    counted_at = history.counted_at if history else None
+    return course_of(dataset.name, added, today or now().date(), source).model_copy(update={"counted_at": counted_at})
+
+
+def _known(history: History | None, own: list[Added]) -> tuple[Source, list[Added]]:
+    """What is known of a dataset, and from what: its history, if that says how much was added, or the node's runs."""
+    said = history is not None and any(row.unsaid < row.commits for row in history.added)
+    if history is not None and (said or not own):
+        return Source.HISTORY, list(history.added)
+    return Source.OWN_RUNS, own
 
 
 def _history(node: LocalNode, dataset: Dataset) -> tuple[History | None, str | None]:

@@ -45,7 +45,7 @@ def test_a_tool_is_found_installed_while_one_looks_on_and_run(
     serve: Callable[..., ServedNode], visit: Visit, tmp_path: Path, remote: Path
 ) -> None:
     gate = tmp_path / "gate"
-    files = tool_files(remote, installer=f"until [ -e {gate} ]; do sleep 0.02; done")
+    files = tool_files(remote, installer=f"echo begun; until [ -e {gate} ]; do sleep 0.02; done")
     commit(tmp_path / "probe", files | {"mao.yaml": files["mao.yaml"].replace("A2,", "A2, Type: secret,")})
     commit(tmp_path / "other", tool_files(bare(tmp_path / "other.git"), name="other"))
     node = serve()
@@ -62,6 +62,7 @@ def test_a_tool_is_found_installed_while_one_looks_on_and_run(
     page.get_by_role("button", name="Install").click()
     page.get_by_text("run its installer").wait_for()
     expect(page.get_by_text("It is being installed; then this form starts runs.")).to_be_visible()
+    page.get_by_role("log").get_by_text("begun").wait_for()
     gate.touch()
 
     page.get_by_label("A1").fill("it's here")  # waits until it can be written to

@@ -15,6 +15,7 @@ from mao.web import (
     calendar_routes,
     change_routes,
     cluster_routes,
+    file_routes,
     founding,
     health_routes,
     installation_routes,
@@ -64,6 +65,7 @@ _PARTS = (
     installation_routes,
     run_routes,
     log_routes,
+    file_routes,
     slot_routes,  # its paths without an id come before those with one
     calendar_routes,
     schedule_routes,

@@ -76,6 +76,11 @@ async def wanted(
         raise BadPage("The page_token is not one that this server gave. Begin again without it.") from error
 
 
+def token_of(key: str) -> str:
+    """The `page_token` for what comes after `key`."""
+    return base64.urlsafe_b64encode(key.encode()).decode()
+
+
 Body = TypeVar("Body", bytes, str, bytes | str)
 
 
@@ -84,7 +89,7 @@ def cut(items: Iterable[tuple[str, Body]], size: int) -> tuple[list[tuple[str, B
     listed = list(items)
     more = len(listed) > size
     listed = listed[:size]
-    return listed, base64.urlsafe_b64encode(listed[-1][0].encode()).decode() if more else None
+    return listed, token_of(listed[-1][0]) if more else None
 
 
 def page(items: Iterable[tuple[str, bytes | str]], size: int) -> bytes:

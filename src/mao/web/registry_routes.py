@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mao import finding, registering, surveying
 from mao.catalogue import DATASETS, TOOLS, Dataset, Tool, dataset_key, tool_key
+from mao.daily import Course
 from mao.growth import Growth
 from mao.web.access import AsAdministrator, IfMatch, Key, Node, once, patient, registry_age
 from mao.web.pages import USUAL_SIZE, Page, Wanted, encoded, page, wanted
@@ -130,6 +131,12 @@ async def show_dataset(node: Node, name: str) -> Response:
 def show_growth(node: Node, name: str) -> Response:
     """How large a dataset is, how fast it grows, and what will make it slow or too large; the remote is asked."""
     return encoded(surveying.survey(node, name).model_dump_json().encode())
+
+
+@router.get("/datasets/{name}/course", responses={200: {"model": Course}})
+def show_course(node: Node, name: str) -> Response:
+    """What was added to a dataset on each day, and missing days, as this node knows them; no remote is asked."""
+    return encoded(surveying.course(node, name).model_dump_json().encode())
 
 
 @router.post("/datasets", status_code=201, responses={200: {"model": Dataset}, 201: {"model": Dataset}})

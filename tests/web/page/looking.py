@@ -22,6 +22,8 @@ class Element:
     tag: str
     attributes: dict[str, str]
     text: str = ""
+    sends: bool = False
+    """Whether it is in a form that is sent to the API."""
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
+        element.sends = any("data-send" in each.attributes for each in self._open)
         self.elements.append(element)
         if tag not in _VOID:
             self._open.append(element)
@@ -65,7 +68,8 @@ class Seen(HTMLParser):
 
     @property
     def buttons(self) -> list[str]:
-        return [each.text for each in self.all("button") if each.attributes.get("type") != "button"]
+        """The words of those that ask the API for something."""
+        return [each.text for each in self.all("button") if each.sends and each.attributes.get("type") != "button"]
 
     @property
     def links(self) -> dict[str, str]:

@@ -32,8 +32,8 @@ def added(node: Serving, **more: object) -> str:
     return str(node.api("POST", "/schedules", body)["id"])
 
 
-def put(node: Serving, schedule: str, outcome: Outcome, days: int) -> None:
-    planned = now() - days * DAY
+def put(node: Serving, schedule: str, outcome: Outcome, days: int, hour: int = 12) -> None:
+    planned = now().replace(hour=hour, minute=0, second=0, microsecond=0) - days * DAY
     slot = Slot(schedule=schedule, planned=planned, due_at=planned, tool="probe", node="alpha", over=True)
     node.node.store.save(slot.model_copy(update={"outcome": outcome}))
 
@@ -52,7 +52,7 @@ def test_a_missed_day_stands_out_with_a_sign_in_words_and_first(node: Serving) -
     calm, troubled = added(node), added(node)
     put(node, calm, Outcome.RAN, 1)
     put(node, troubled, Outcome.MISSED, 1)
-    put(node, troubled, Outcome.RAN, 1)
+    put(node, troubled, Outcome.RAN, 1, hour=13)
     text = overview(node)
     assert re.findall(r'id="calendar-([^"]+)"', text) == [troubled, calm]
     yesterday = (now() - DAY).date()

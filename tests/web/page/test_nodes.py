@@ -73,7 +73,7 @@ def test_each_node_is_shown_with_its_tools(served: Serving) -> None:
     assert re.search(r"alpha this one \S+ none: others cannot ask it without a sandbox none", words(page))
     assert "beta 1 https://beta:8443 in a sandbox probe aaaaaaaaaaaa 0 s ago" in words(page)
     assert "gamma 1 none: others cannot ask it without a sandbox 9 tools tool-0 bbbbbbbbbbbb" in words(page)
-    assert '<a href="/view/tools/probe">probe</a>' in page
+    assert 'href="/view/tools/probe"' in page
 
 
 def test_what_waits_for_somebody_is_there_with_what_to_do(served: Serving, tool: Path, remote: Path) -> None:

@@ -15,6 +15,7 @@ from mao.catalogue import TOOLS, Tool, tool_key
 from mao.installation import Installation, Step
 from mao.updating import refusal_of
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
+from mao.web.page.output import Placed, of_installation
 from mao.web.page.tool_forms import forms_of
 from mao.web.routing import root
 
@@ -87,7 +88,9 @@ def register(view: Viewed) -> Response:
 
 
 @router.get("/view/tools/{name}", include_in_schema=False)
-def show(request: Request, view: Viewed, name: str, command: Annotated[str, Query(max_length=200)] = "") -> Response:
+def show(
+    request: Request, view: Viewed, name: str, place: Placed, command: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
     """All that is known of a tool, and forms for its commands."""
     node = view.node
     installation = node.store.installation(name)
@@ -104,10 +107,16 @@ def show(request: Request, view: Viewed, name: str, command: Annotated[str, Quer
         here=node.config.node,
         nodes=finding.nodes_with_tools(node).get(name.lower(), []),
         alarm=node.store.alarm(alarm_key(AlarmKind.TAG_MOVED, name)),
+        printed=of_installation(node, name, place) if _has_installer(installation) else None,
         **_installed(installation, tool),
         **_consent(node, name, tool, installation),
         **forms_of(name, tool, installation, chosen=command, address=str(request.base_url)),
     )
+
+
+def _has_installer(installation: Installation | None) -> bool:
+    """Whether an installer was run, or will be, by the last attempt."""
+    return installation is not None and installation.attempt.definition.installer is not None
 
 
 def _installed(installation: Installation | None, tool: Tool | None) -> dict[str, Any]:

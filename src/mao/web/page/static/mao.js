@@ -108,6 +108,9 @@
     return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
+  // A field called `dataset` would stand before the form's own.
+  const dataOf = (form) => Object.getOwnPropertyDescriptor(HTMLElement.prototype, "dataset").get.call(form);
+
   function valueOf(field) {
     if (field.type === "checkbox") return field.dataset.as === "text" ? String(field.checked) : field.checked;
     return field.dataset.as === "number" && field.value !== "" ? Number(field.value) : field.value;
@@ -147,8 +150,8 @@
   }
 
   async function send(form) {
-    const [method, path] = form.dataset.send.split(" ");
-    if (form.dataset.ask && !window.confirm(form.dataset.ask)) return;
+    const [method, path] = dataOf(form).send.split(" ");
+    if (dataOf(form).ask && !window.confirm(dataOf(form).ask)) return;
     if (!keys.has(form)) keys.set(form, newKey());
     const button = form.querySelector("button:not([type=button])");
     const output = form.querySelector("output");
@@ -167,9 +170,9 @@
       const value = text ? JSON.parse(text) : {};
       keys.delete(form);
       if (!answer.ok) return showProblem(form, value);
-      if (form.dataset.then) location.assign(form.dataset.then.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name])));
+      if (dataOf(form).then) location.assign(dataOf(form).then.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(value[name])));
       else {
-        output.textContent = form.dataset.done || "";
+        output.textContent = dataOf(form).done || "";
         renew();
       }
     } catch {
@@ -180,7 +183,7 @@
   }
 
   document.addEventListener("submit", (event) => {
-    if (!event.target.dataset.send) return;
+    if (!dataOf(event.target).send) return;
     event.preventDefault();
     send(event.target);
   });
