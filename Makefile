@@ -60,7 +60,7 @@ screenshots: .venv/.development chromium
 	$(BIN)/python docs/screenshots.py
 
 benchmarks: .venv/.development
-	for name in end_to_end confinement server publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in end_to_end confinement server pages publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # What nobody has thought of, for as many seconds as wanted; a crash is left in a file beside the corpus.
 SECONDS ?= 3600

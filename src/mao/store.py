@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from mao import choosing
 from mao.alarm import Alarm
 from mao.document import Columns, Document, body_of, columns_of
 from mao.installation import Clone, Installation
@@ -52,7 +53,7 @@ _MIGRATIONS = (
     """,
     f"UPDATE documents SET state = '{_GONE}' WHERE body IS NULL;",  # noqa: S608  # no words of others
     INDICES,
-    "CREATE INDEX documents_by_dataset ON documents (kind, dataset, key);",
+    choosing.INDICES,
 )
 
 
@@ -199,20 +200,8 @@ class Store:
 
         `filters` name columns (`tool`, `state`, `dataset`) and the value each must have; None is no filter.
         """
-        wanted = {column: value for column, value in filters.items() if value is not None}
-        where = "".join(f" AND {column} = ?" for column in wanted)
-        compare, order = ("<", "DESC") if newest_first else (">", "ASC")
-        if after is not None:
-            where += f" AND key {compare} ?"
-        if before is not None:
-            where += f" AND key {'>' if newest_first else '<'} ?"
-        rows = self._file.rows(
-            f"SELECT key, body FROM documents WHERE kind = ? AND body IS NOT NULL{where} ORDER BY key {order} LIMIT ?",  # noqa: S608  # columns are ours
-            kind,
-            *wanted.values(),
-            *(key for key in (after, before) if key is not None),
-            limit,
-        )
+        sql, values = choosing.query(kind, (after, before), limit, newest_first=newest_first, filters=filters)
+        rows = self._file.rows(sql, *values)
         return [(str(key), str(body)) for key, body in rows]
 
     def counts(self, kind: str, *between: str) -> dict[str, int]:

@@ -35,6 +35,8 @@ UNLISTED += [("GET", "/metrics"), ("GET", "/nothing"), ("POST", "/nothing"), ("O
 UNLISTED += [
     ("GET", f"/view/tools{rest}") for rest in ("", "/register", "/nothing", "/nothing/lines", "/nothing/update")
 ]
+UNLISTED += [("GET", f"/view/{rest}") for rest in ("runs", "runs/nothing", "runs/nothing/output")]
+UNLISTED += [("GET", "/view/installations/nothing/output")]
 NOWHERE = {("GET", "/nothing"), ("OPTIONS", "/api/v1/tools")}
 _STARTING = re.compile(r"POST (/run|/api/v1/runs.*|/api/v1/schedules.*)|(PATCH|DELETE) /api/v1/schedules/[^/]+")
 
