@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Each of the many processes of the tests would compile anew what it loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-cluster test etcd bubblewrap chromium check compiled docs benchmarks fuzz clean
+.PHONY: demo demo-cluster test etcd bubblewrap chromium check compiled docs screenshots benchmarks fuzz clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -55,6 +55,9 @@ compiled: .venv/.development
 
 docs: .venv/.development
 	$(BIN)/python docs/generate.py
+
+screenshots: .venv/.development chromium
+	$(BIN)/python docs/screenshots.py
 
 benchmarks: .venv/.development
 	for name in end_to_end confinement server pages publishing contention cluster leases; do $(BIN)/python benchmarks/$$name.py || exit 1; done

@@ -1,55 +1,48 @@
-"""A browser, as people have it: Debian's chromium, without a window."""
+"""A browser for all tests, and what they look at with it."""
 
 from __future__ import annotations
 
-import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+
+from browsing import CHROMIUM, chromium, signed_in
+from observatory import observatory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, BrowserContext
 
+    from observatory import Observatory
     from support import ServedNode
-
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium: what pages do in a browser is NOT tested here")
-    with sync_playwright() as playwright:
-        # Root has no sandbox of chromium's; it sees nothing here but what the tests serve.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Gives a browser in which somebody has signed in at a node; what a page complains of fails the test at its end."""
-    contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    opened: list[tuple[BrowserContext, list[str]]] = []
 
-    def visited(node: ServedNode, scope: str = "admin", **settings: object) -> BrowserContext:
-        context = browser.new_context(base_url=f"http://127.0.0.1:{node.port}", **settings)  # type: ignore[arg-type]
-        contexts.append(context)
-        context.set_default_timeout(20_000)
-        context.on("weberror", lambda error: complaints.append(str(error.error)))
-        context.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
-        page = context.new_page()
-        page.goto("/login")
-        page.get_by_label("Token").fill(node.token(scope))
-        page.get_by_role("button", name="Sign in").click()
-        page.wait_for_url("**/")
-        page.close()
-        return context
+    def visited(node: ServedNode, scope: str = "admin", **settings: Any) -> BrowserContext:
+        opened.append(signed_in(browser, node, scope, **settings))
+        return opened[-1][0]
 
     yield visited
-    for context in contexts:
+    for context, _ in opened:
         context.close()
-    assert complaints == []
+    assert [complaint for _, complaints in opened for complaint in complaints] == []
+
+
+@pytest.fixture(scope="session")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observatory]:
+    """An observatory with two months behind it, for tests that change nothing there."""
+    with observatory(tmp_path_factory.mktemp("observatory")) as found:
+        yield found

@@ -34,7 +34,8 @@
     const scales = [...new Set(series.map(({ head }) => head.dataset.y || "y"))];
     const plot = new window.uPlot({
       width, height: HEIGHT,
-      scales: { x: { time: timed } },
+      // Bars say how much by their length, so that they begin at nothing.
+      scales: { x: { time: timed }, ...(bars ? { y: { range: (_, __, most) => [0, Math.max(1, most) * 1.05] } } : {}) },
       tzDate: (at) => (byDay ? window.uPlot.tzDate(new Date(at * 1000), "Etc/UTC") : new Date(at * 1000)),
       series: [{ label: x.textContent, value: (_, at) => (at === null ? "" : timed ? written(at) : String(at)) }, ...series.map(({ head }, at) => ({
         label: head.textContent, scale: head.dataset.y || "y", stroke: colour(colours[at % colours.length]), width: 1.5,
