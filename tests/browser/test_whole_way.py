@@ -34,16 +34,29 @@ def test_a_person_goes_the_whole_way_and_a_kill_is_but_an_interruption(
     serve: Callable[..., ServedNode], visit: Visit, tmp_path: Path, remote: Path
 ) -> None:
     node, gate = serve(), tmp_path / "gate"
-    page = visit(node).new_page()
+    context = visit(node)
+    page = context.new_page()
     page.on("dialog", lambda dialog: dialog.accept())
-    page.goto("/")
+    context.clear_cookies()
 
+    _sign_in(page, node)
     _register(page, tmp_path / "counter", remote)
     _install(page)
     _follow_a_run_through_a_kill(page, node, gate)
     _cancel(page, node)
     _schedule(page, gate)
     _clone(page)
+
+
+def _sign_in(page: Page, node: ServedNode) -> None:
+    """Whoever is not signed in is asked to, and comes then to where they wanted to be."""
+    page.goto("/view/schedules")
+    page.get_by_label("Token").fill("mao_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").wait_for()
+    page.get_by_label("Token").fill(node.token("admin"))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/view/schedules")
 
 
 def _register(page: Page, repository: Path, remote: Path) -> None:
