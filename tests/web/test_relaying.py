@@ -78,7 +78,7 @@ def start(client: Client, command: str, *arguments: str) -> str:
 
 
 def test_a_run_on_another_node_is_followed_as_it_goes(
-    beta: ServedNode, client: Client, gate: Path, remote: Path
+    alpha: Serving, beta: ServedNode, client: Client, gate: Path, remote: Path
 ) -> None:
     run = start(client, "Gate", str(gate))
     lines = ""
@@ -87,6 +87,8 @@ def test_a_run_on_another_node_is_followed_as_it_goes(
         if lines.endswith(("line 1\n", "line 2\n", "line 3\n")):
             (gate / lines.split()[-1]).touch()  # it goes on when its line has come through, not before
     assert lines == "line 1\nline 2\nline 3\nover\n"
+    part = alpha.request("GET", f"/api/v1/nodes/beta/api/runs/{run}/log", headers={"Range": "bytes=-5"})
+    assert (part.status, part.body, part.headers["content-range"]) == (206, b"over\n", "bytes 21-25/26")
     ended = client.wait(f"/runs/{run}", lambda r: r["state"] == "succeeded")
     assert ended == beta.api("GET", f"/runs/{run}")
     assert published(remote) == {}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from support import bare, commit, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SCRIPTS = {
     "Measure": r"""cd "$MAO_DATA_DIR"
@@ -19,6 +21,7 @@ ln -s /etc/passwd link.csv
 printf '\x89PNG\r\n\x1a\n' > z.png
 printf 'colours \033[31m here \xe2\x80\xae' > t.txt
 printf '\0\1' > o.bin
+printf 'time,\xe2\x80\xae<img src=x>\n2026-11-01,1\n2026-11-02,2\n' > n.csv
 """,
     "Leak": 'printf "$MAO_SECRET_TOKEN" > "$MAO_DATA_DIR/leak.csv"',
 }
@@ -40,8 +43,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         yield node
 
 
-def page(node: Serving, path: str) -> str:
-    reply = node.request("GET", path, headers={"Accept": "text/html"})
+def page(node: Serving, path: str, **headers: str) -> str:
+    reply = node.request("GET", path, headers={"Accept": "text/html", **headers})
     assert reply.status == 200, reply.body
     return reply.body.decode()
 
@@ -71,6 +74,8 @@ def test_the_newest_file_is_looked_into_and_nothing_in_it_is_html(node: Serving)
         ("z.png", '<img class="look" src="/api/v1/runs/'),
         ("t.txt", "colours ␛[31m here \\u202e"),
         ("o.bin", "0000  00 01"),
+        ("n.csv", "<bdi>\\u202e&lt;img src=x&gt;</bdi> over <bdi>time</bdi>"),
+        ("n.csv", ">2026-11-02 00:00:00</td>"),
     ],
 )
 def test_a_file_is_chosen_and_shown_as_what_it_is(node: Serving, file: str, seen: str) -> None:
@@ -88,12 +93,34 @@ def test_the_growth_is_there_and_the_remote_is_asked_afterwards(node: Serving) -
     assert "the runs of this node alone" in text
     assert 'hx-get="/view/datasets/probe-data/growth"' in text
 
-    asked = page(node, "/view/datasets/probe-data/growth")
+    asked = page(node, "/view/datasets/probe-data/growth", **{"HX-Request": "true"})
 
     assert "The remote was asked just now." in asked
     assert "its history as it was" in asked
     assert 'hx-swap-oob="outerMorph"' in asked
     assert "<html" not in asked
+
+
+def test_who_has_no_scripts_asks_the_remote_by_a_link(node: Serving) -> None:
+    link = re.search('<noscript><p><a href="([^"]+)"', page(node, "/view/datasets/probe-data"))
+    assert link
+
+    text = page(node, link[1])
+
+    assert "The remote was asked just now." in text
+    assert "<h1>probe-data</h1>" in text
+    assert '<a href="/view/datasets/probe-data">' in text
+
+
+def test_a_remote_that_cannot_be_reached_is_told_of_in_words(node: Serving, tmp_path: Path) -> None:
+    remote = bare(tmp_path / "gone.git")
+    node.api("POST", "/datasets", {"name": "gone", "url": str(remote), "description": "<b>\u202eturned"})
+    shutil.rmtree(remote)
+
+    text = page(node, "/view/datasets/gone")
+    assert "<bdi>&lt;b&gt;" in text
+    assert "Nothing is known to have been published to it." in text
+    assert "The remote could not tell what is new: " in page(node, "/view/datasets/gone/growth")
 
 
 def test_files_with_a_secret_are_not_shown(node: Serving) -> None:

@@ -111,7 +111,7 @@ def test_all_that_is_known_of_a_run_is_shown(node: Serving) -> None:
     assert page.links["probe"] == "/view/tools/probe"
     assert page.links["Write"] == "/view/tools/probe#Write"
     assert page.links["probe-data"] == "/view/datasets/probe-data"
-    assert page.buttons == ["Run again", "Next"]
+    assert page.buttons == ["Run again"]
     assert run["publication"]["commit"][:12] in page.words
 
 
@@ -165,7 +165,7 @@ def test_a_secret_is_published_by_administrators_alone(node: Serving) -> None:
     path = f"/view/runs/{run.id}"
 
     assert "Publish despite the secret" in look(node, path).buttons
-    assert look(node, path, token=node.token("run")).buttons == ["Run again", "Next"]
+    assert look(node, path, token=node.token("run")).buttons == ["Run again"]
 
 
 def test_files_are_cut_where_there_are_too_many(node: Serving) -> None:
@@ -183,13 +183,13 @@ def test_buttons_are_for_who_may_press_them(node: Serving, tmp_path: Path) -> No
     run = node.run("Wait", str(tmp_path / "gate"))
     path = f"/view/runs/{run['id']}"
 
-    assert look(node, path).buttons == ["Cancel", "Run again", "Next"]
-    assert look(node, path, token=node.token("run", "probe")).buttons == ["Cancel", "Run again", "Next"]
+    assert look(node, path).buttons == ["Cancel", "Run again"]
+    assert look(node, path, token=node.token("run", "probe")).buttons == ["Cancel", "Run again"]
     for token in (node.token("read"), node.token("run", "other")):
-        assert look(node, path, token=token).buttons == ["Next"]
+        assert look(node, path, token=token).buttons == []
     (tmp_path / "gate").touch()
     node.ended(run)
-    assert look(node, path).buttons == ["Run again", "Next"]
+    assert look(node, path).buttons == ["Run again"]
 
 
 def test_a_run_can_be_run_again_with_the_same_arguments_by_name(node: Serving) -> None:

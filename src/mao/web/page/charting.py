@@ -39,6 +39,14 @@ class Chart:
     points: list[tuple[float, list[float | None]]]
     every: int
 
+    def written(self, at: float) -> str:
+        """The moment, or row, of a point as people read it."""
+        if self.over is None:
+            return f"{at:.0f}"
+        return (
+            datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00").removesuffix(".000")
+        )
+
 
 def chart_of(table: Table) -> Chart | None:
     """What can be drawn of a table; None if it has no numbers."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Header, Query, Response
 
 from mao import finding, inspecting, surveying
 from mao.catalogue import DATASETS, Dataset
@@ -88,14 +88,20 @@ def show(view: Viewed, name: str, file: Annotated[str, Query(max_length=4096)] =
 
 
 @router.get("/view/datasets/{name}/growth", include_in_schema=False)
-async def show_growth(view: Viewed, name: str) -> Response:
-    """What the remote says now of how a dataset has grown, as part of its page."""
+async def show_growth(view: Viewed, name: str, hx_request: Annotated[str, Header()] = "") -> Response:
+    """What the remote says now of how a dataset has grown: part of its page, or alone for who has no scripts."""
+    dataset = finding.find_dataset(view.node, name)
     task = asyncio.ensure_future(_asked(view.node, name))
     _waiting.add(task)
     task.add_done_callback(_waiting.discard)
     done, _ = await asyncio.wait({task}, timeout=_WAIT)
-    values = task.result() if done else None
-    return view.page("dataset_asked.html", values=values, **(values or {}))
+    values, problem = None, None
+    try:
+        values = task.result() if done else None
+    except MaoError as error:
+        problem = error.detail
+    template = "dataset_asked.html" if hx_request else "dataset_growth.html"
+    return view.page(template, name=dataset.name, problem=problem, values=values, **(values or {}))
 
 
 @patient

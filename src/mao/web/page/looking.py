@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mao.inspecting import PICTURES
@@ -119,7 +119,7 @@ def _shown(table: Table) -> Glimpse:
         last=tuple(Row(at, [visible(cell, lines=True) for cell in row]) for at, row in last),
         left_out=left_out,
         more_columns=table.more_columns,
-        chart=chart_of(table),
+        chart=chart_of(replace(table, columns=columns)),
     )
 
 

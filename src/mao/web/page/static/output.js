@@ -84,6 +84,7 @@
       if (this.renewed) return this.replace();
       if (number(part, "to") === number(this.last, "to")) { // nothing new, but perhaps that this is all
         this.last.dataset.next = part.dataset.next;
+        this.last.dataset.over = part.dataset.over;
         return;
       }
       const from = number(part, "from");
