@@ -36,7 +36,7 @@
   // -- what changes
 
   const LEAST = 700; // milliseconds between two renewals: a node may start hundreds of runs in a minute
-  let source = null, renewal = null, renewed = 0, seen = null, retry = null;
+  let source = null, renewal = null, renewed = 0, retry = null;
   const main = () => document.getElementById("main");
   const told = (words) => {
     const status = document.getElementById("live");
@@ -70,12 +70,11 @@
     source = new EventSource("/api/v1/events");
     source.addEventListener("hello", (event) => {
       told("live");
-      if (event.lastEventId !== (seen || main().dataset.position)) renew();
-      seen = event.lastEventId;
+      // What the page shows is older, also if it could not be had when it was asked for last.
+      if (event.lastEventId !== main().dataset.position) renew();
     });
     for (const kind of ["run", "schedule", "slot", "installation", "clone", "alarm", "tool", "dataset", "node", "approval"]) {
       source.addEventListener(kind, (event) => {
-        seen = event.lastEventId;
         const data = JSON.parse(event.data);
         document.dispatchEvent(new CustomEvent("mao:changed", { detail: { kind, data } }));
         if (concerns(kind, data)) renew();
