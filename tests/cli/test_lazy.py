@@ -36,4 +36,4 @@ def test_only_what_is_used_is_imported() -> None:
         "print(*sorted(name for name in sys.modules if name.startswith('mao')))"
     )
     done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[1] == "mao mao.cli mao.cli.lazy mao.denials mao.errors mao.kinds"
+    assert done.stdout.split("\n")[1] == "mao mao.cli mao.cli.lazy mao.denials mao.errors mao.kinds mao.outages"
