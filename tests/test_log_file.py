@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mao import log_file
@@ -54,6 +54,8 @@ def test_windows_one_after_the_other_are_the_log(log: Path, parts: list[tuple[by
 
 @SAME_FOLDER
 @given(parts=PARTS)
+@example([(b"\n", 501)])
+@example([(b"\n", 20_000), (b"a line\n", 1)])
 def test_windows_one_before_the_other_are_the_log(log: Path, parts: list[tuple[bytes, int]]) -> None:
     content = whole(parts)
     log.write_bytes(content)

@@ -153,7 +153,7 @@ def _until(file: BinaryIO, size: int, end: int, *, over: bool) -> Window:
     while back > at and lines < WINDOW_LINES:
         back = data.rfind(b"\n", at, back)
         lines += 1
-    if lines == WINDOW_LINES and back > at:
+    if lines == WINDOW_LINES and back >= at:
         at = back + 1
     return _window(data[at:], first + at, size, data[max(0, at - _BEFORE) : at], over=over)
 
