@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Each of the many processes of the tests would compile anew what it loads.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-cluster test etcd bubblewrap chromium check compiled docs screenshots benchmarks fuzz clean
+.PHONY: demo demo-cluster test etcd bubblewrap chromium check tested compiled docs screenshots benchmarks fuzz clean
 
 demo: .venv/.runtime
 	$(BIN)/mao demo
@@ -16,8 +16,7 @@ demo-cluster: .venv/.runtime etcd
 	$(BIN)/mao demo --cluster
 
 test: .venv/.development etcd bubblewrap chromium
-	$(MAKE) --jobs=2 --output-sync=target check compiled
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	$(MAKE) --jobs=2 check tested
 
 # Put where it may be: by root, where there is apt. What the tests use are processes of their own.
 etcd:
@@ -48,8 +47,10 @@ check: .venv/.development
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 
-# The tests as pytest wants them, made once for all its workers, while mypy has the other core. What is wrong with them,
-# pytest says when it runs them.
+tested: compiled
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+
+# The tests as pytest wants them, made once for all its workers. What is wrong with them, pytest says when it runs them.
 compiled: .venv/.development
 	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null || true
 
@@ -77,7 +78,7 @@ fuzz: .venv/.development
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MAO needs Python 3.11 or newer; give it: make PYTHON=python3.11")'
 	@git --version >/dev/null || { echo "MAO needs git: apt install git"; exit 1; }
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "venv is missing: apt install python3-venv"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '$(WANTED)'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '$(WANTED)'
 	@touch .venv/.runtime $@
 
 clean:

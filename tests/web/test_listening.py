@@ -89,7 +89,7 @@ def test_a_node_with_a_certificate_answers_with_tls(tmp_path: Path) -> None:
         with pytest.raises(BadSetting, match="MAO_CA"):
             Client(NodeAddress(url, token, "/dev/null")).get("/tools")
         with pytest.raises(NodeUnreachable):
-            Client(f"http://127.0.0.1:{node.port}").ready()
+            Client(f"http://127.0.0.1:{node.port}", patience=0.5).ready()
         assert node.api("POST", "/links")["url"].startswith(f"{url}/login?code=")
 
 
