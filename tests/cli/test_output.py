@@ -6,15 +6,14 @@ import pty
 import subprocess
 from typing import TYPE_CHECKING
 
-import pytest
-
 from cli.place import PYTHON, Place
 from mao.cli.output import Output, plain
-from mao.wording import seconds, size
 from support import PATIENCE, bare
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def on_terminal(place: Place, *args: str, **environment: str) -> str:
@@ -46,21 +45,6 @@ def test_only_what_is_shown_on_a_terminal_is_cut(place: Place) -> None:
     for line in on_terminal(place, "config", "show", NO_COLOR="1").splitlines():
         assert len(line) <= 80
     assert max(map(len, place.mao.ok("config", "show").stdout.splitlines())) > 80
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [(None, ""), (0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (1_500_000, "1.5 MB"), (2e12, "2000.0 GB")],
-)
-def test_sizes_are_told_in_words(number: float | None, words: str) -> None:
-    assert size(number) == words
-
-
-@pytest.mark.parametrize(
-    ("number", "words"), [(None, ""), (0.04, "0.0 s"), (59.94, "59.9 s"), (61, "1 min 01 s"), (7384, "2 h 03 min")]
-)
-def test_durations_are_told_in_words(number: float | None, words: str) -> None:
-    assert seconds(number) == words
 
 
 def test_what_could_steer_a_terminal_is_replaced() -> None:
