@@ -14,7 +14,7 @@ from mao.daemon import Daemon
 from mao.local_node import LocalNode, opened
 from mao.web.listening import doors
 from mao.web.server import Server
-from support import PATIENCE, ServedNode
+from support import PATIENCE, ServedNode, bare, commit, tool_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,15 @@ def serving(home: Path, **more: str) -> Iterator[Serving]:
             server.should_exit = True
             thread.join()
             daemon.stop()
+
+
+@contextmanager
+def serving_probe(directory: Path, **files: Any) -> Iterator[Serving]:
+    """Serve a node with a tool `probe`, made by `tool_files` with `files`; all of it is in `directory`."""
+    commit(directory / "probe", tool_files(bare(directory / "data.git"), **files))
+    with serving(directory / "home") as node:
+        node.install(directory / "probe")
+        yield node
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ import pytest
 
 from mao.schedule import DAY, Outcome, Slot
 from mao.values import now
-from serving import Serving, serving
-from support import bare, commit, tool_files
+from serving import Serving, serving_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    directory = tmp_path_factory.mktemp("node")
-    commit(directory / "probe", tool_files(bare(directory / "data.git")))
-    with serving(directory / "home") as served:
-        served.install(directory / "probe")
+    with serving_probe(tmp_path_factory.mktemp("node")) as served:
         yield served
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from mao.schedule import Outcome, Slot
 from mao.values import now, rfc3339
-from serving import Serving, serving
-from support import bare, commit, tool_files
+from serving import Serving, serving_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +21,7 @@ CSV = {"Accept": "text/csv"}
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Shared by all tests: each looks only at the schedules that it adds."""
-    directory = tmp_path_factory.mktemp("node")
-    commit(directory / "probe", tool_files(bare(directory / "data.git")))
-    with serving(directory / "home") as served:
-        served.install(directory / "probe")
+    with serving_probe(tmp_path_factory.mktemp("node")) as served:
         yield served
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from mao.schedule import Outcome, Slot
 from mao.values import now
-from serving import Serving, serving
-from support import bare, commit, tool_files
+from serving import Serving, serving_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +21,7 @@ HOSTILE = '<script>alert(1)</script>"><img onerror=x>\u202e\x1b[31m' + "w" * 300
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """Shared by all tests: each looks only at the schedules that it adds."""
-    directory = tmp_path_factory.mktemp("node")
-    commit(directory / "probe", tool_files(bare(directory / "data.git"), more="Lateness: {Backfill: allowed}"))
-    with serving(directory / "home") as served:
-        served.install(directory / "probe")
+    with serving_probe(tmp_path_factory.mktemp("node"), more="Lateness: {Backfill: allowed}") as served:
         yield served
 
 
