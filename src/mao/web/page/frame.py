@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from mao import __version__
@@ -23,6 +22,8 @@ from mao.web.page.links import commit_url
 from mao.wording import count, seconds, size
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from mao.local_node import LocalNode
 
 SECTIONS = (
@@ -104,6 +105,9 @@ Viewed = Annotated[View, Depends(_view)]
 
 @cache
 def _environment() -> Environment:
+    # Nodes that nobody looks at need not load it.
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape  # noqa: PLC0415
+
     environment = Environment(
         loader=PackageLoader("mao.web.page"),
         autoescape=select_autoescape(default=True),
