@@ -76,14 +76,14 @@ def _git_lfs(name: str) -> Finding:
 
 def _sqlite(name: str) -> Finding:
     try:
-        import apsw  # noqa: PLC0415
+        import apsw
     except ImportError as error:
         return Finding(name, Result.FAIL, str(error), "Install MAO again: apsw is one of its dependencies.")
     return _at_least(name, apsw.sqlite_lib_version(), _SQLITE, "Install a newer apsw, from its wheel.")
 
 
 def _configuration(name: str) -> Finding:
-    from mao import config  # noqa: PLC0415
+    from mao import config
 
     config.load()
     file = config.config_file(os.environ)
@@ -93,21 +93,21 @@ def _configuration(name: str) -> Finding:
 
 
 def _passed_over(file: Path) -> str:
-    from mao import config, founding_configuration  # noqa: PLC0415
+    from mao import config, founding_configuration
 
     left = founding_configuration.passed_over(file) if config.is_founding(file) else []
     return f", without {', '.join(left)}" if left else ""
 
 
 def _home(name: str) -> Finding:
-    from mao import config  # noqa: PLC0415
+    from mao import config
 
     return look_at_home(name, config.load().home)
 
 
 def look_at_home(name: str, home: Path) -> Finding:
     """Whether a node can write to its home, and has room there."""
-    from mao.workspace import Workspace  # noqa: PLC0415
+    from mao.workspace import Workspace
 
     Workspace(home).check()
     place = home
@@ -125,9 +125,9 @@ def look_at_home(name: str, home: Path) -> Finding:
 
 def _executor(name: str) -> Finding:
     """What tools would run in; it is tried out as at the start of the node."""
-    from mao import config  # noqa: PLC0415
-    from mao.local_node import choose_executor  # noqa: PLC0415
-    from mao.workspace import Workspace  # noqa: PLC0415
+    from mao import config
+    from mao.local_node import choose_executor
+    from mao.workspace import Workspace
 
     def chosen() -> tuple[str, str]:
         with tempfile.TemporaryDirectory() as directory:
