@@ -8,12 +8,9 @@ from mao.alarm import Alarm, AlarmKind
 from mao.approval import Approval, Sighting
 from mao.installation import Clone, CloneState, Installation, Step
 from mao.run import ENDED, PublicationState, Run
-from mao.schedule import Schedule, Slot
+from mao.schedule import WAITING, Schedule, Slot
 
 Document: TypeAlias = Run | Installation | Clone | Alarm | Schedule | Slot | Sighting | Approval
-
-WAITING = "waiting"
-"""The state of a slot that has no outcome yet."""
 
 _WAITING = frozenset(
     {

@@ -6,10 +6,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mao.document import WAITING
 from mao.rule import Rule
 from mao.run import RunState
-from mao.schedule import DAY, Schedule, ScheduleState
+from mao.schedule import DAY, LASTING, WAITING, Schedule
 from mao.verdict import Day, Result, Verdict, result, verdict
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ MOST_DAYS = 400
 _WEEK = 7
 _MOST_JUDGED = 100
 """Schedules of which the worst are found."""
-_LASTING = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
 
 
 def days(node: LocalNode, schedule: Schedule, count: int = USUAL_DAYS) -> list[Day]:
@@ -82,7 +80,7 @@ def _candidates(node: LocalNode, most: int) -> list[Schedule]:
     """The schedules, or where there are many, so many of them: those that have missed something before all others."""
     newest = [
         Schedule.model_validate_json(body)
-        for state in _LASTING
+        for state in LASTING
         for _, body in node.store.bodies("schedule", state=state, newest_first=True, limit=most + 1)
     ]
     if len(newest) <= most:
@@ -92,7 +90,7 @@ def _candidates(node: LocalNode, most: int) -> list[Schedule]:
     for since in (begin - _WEEK * DAY, begin - USUAL_DAYS * DAY):
         for schedule_id in sorted(node.store.days.missing_since(since, most) - found.keys()):
             schedule = node.store.schedule(schedule_id)
-            if schedule is not None and schedule.state in _LASTING:
+            if schedule is not None and schedule.state in LASTING:
                 found[schedule_id] = schedule
     return list((found | {each.id: each for each in newest}).values())[:most]
 

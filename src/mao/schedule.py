@@ -92,6 +92,8 @@ class Outcome(StrEnum):
     """Somebody cancelled its run, or removed the schedule, before the run was started."""
 
 
+WAITING = "waiting"
+"""What stands for the outcome of a slot that has none yet."""
 STARTED = frozenset({Outcome.RAN, Outcome.RAN_LATE})
 """The outcomes of slots for which a tool was started."""
 

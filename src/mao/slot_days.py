@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from mao.schedule import Outcome
+from mao.schedule import WAITING, Outcome
 from mao.values import rfc3339
 from mao.verdict import Result, result
 
@@ -31,7 +31,7 @@ INDICES = """
         WHERE kind = 'run' AND state <> 'succeeded' AND body ->> 'schedule' IS NOT NULL;
     CREATE INDEX backfilled_slots ON documents (key) WHERE kind = 'slot' AND body ->> 'backfill' IS NOT NULL;
     """
-_STATES = (*Outcome, "waiting")
+_STATES = (*Outcome, WAITING)
 _IN_STATE = """(
     SELECT count(*) FROM documents WHERE kind = 'slot' AND state = '{}' AND key >= ?1 AND key < ?2
     )"""

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mao.run import FAILED, UNENDED, PublicationState, RunState
-from mao.schedule import STARTED
+from mao.schedule import STARTED, WAITING
 from mao.values import Moment, Value
 
 
@@ -68,7 +68,6 @@ _VERDICTS = {
 }
 _ORDER = list(Verdict)
 _RANKS = {each: _ORDER.index(found) for each, found in _VERDICTS.items()}
-_WAITING = "waiting"
 _STUCK = {PublicationState.WAITING, PublicationState.BLOCKED}
 
 
@@ -80,7 +79,7 @@ def result(outcome: str, run: str | None = None, publication: str | None = None)
         run: the state of the last run that was made for it, or that was asked for afterwards; None if nobody looked.
         publication: the state of that run's data.
     """
-    if outcome == _WAITING or run in UNENDED:
+    if outcome == WAITING or run in UNENDED:
         return Result.GOING_ON
     if run is None:
         return Result(outcome)

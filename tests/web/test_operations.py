@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from mao import __version__
-from mao.document import WAITING
 from mao.run import RunState
-from mao.schedule import Outcome, ScheduleState, Slot
+from mao.schedule import WAITING, Outcome, ScheduleState, Slot
 from mao.values import now
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 
 from mao import __version__
 from mao.alarm import AlarmKind
-from mao.document import WAITING
 from mao.run import Run, RunState
-from mao.schedule import Outcome, ScheduleState
+from mao.schedule import WAITING, Outcome, ScheduleState
 from mao.values import now, rfc3339
 from mao.web.access import Node  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root

@@ -11,7 +11,8 @@ from fastapi import Response  # noqa: TC002  # FastAPI reads the annotations
 from mao.catalogue import DATASETS, HEADS, NODES, Dataset, Node, dataset_in
 from mao.diagnosing import waiting
 from mao.errors import RegistryUnavailable
-from mao.run import Run, RunState
+from mao.run import UNENDED, Run, RunState
+from mao.schedule import LASTING
 from mao.web.page import calendar
 from mao.web.page.frame import Viewed  # noqa: TC001  # FastAPI reads the annotations
 from mao.web.routing import root
@@ -38,14 +39,13 @@ def show(view: Viewed) -> Response:
         live="run slot schedule dataset node installation alarm",
         here=node.workspace.id(),
         waiting=waiting(node).total,
-        going_on=[run for run in node.store.live_runs() if run.state in {RunState.QUEUED, RunState.RUNNING}],
-        publishing=node.store.counts("run").get(RunState.PUBLISHING, 0),
+        going_on=[run for run in node.store.live_runs() if run.state in UNENDED],
         troubled=_troubled(node),
         **_registered(node),
         shown=_SHOWN,
         calendar=calendar.worst(node, _ROWS),
         legend=calendar.LEGEND,
-        schedules=sum(node.store.counts("schedule").get(state, 0) for state in ("active", "paused")),
+        schedules=sum(node.store.counts("schedule").get(state, 0) for state in LASTING),
     )
 
 
