@@ -303,6 +303,7 @@ def test_a_member_does_not_leave_where_that_would_break_the_quorum(site: Callabl
     gamma.kill_member()
     beta.refused("cluster", "leave", words="gamma do not answer")
     gamma.directory.member.start()
+    settled(alpha, 3)
     assert "in no cluster any more" in beta.leave()
     settled(alpha, 2)
 
